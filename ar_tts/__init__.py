@@ -1,0 +1,1 @@
+"""Text-to-codes transformer, its conditioners, length control and decoding."""

@@ -1,0 +1,1 @@
+"""Flow matching codes-to-mel decoder and its solvers."""

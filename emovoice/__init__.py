@@ -1,0 +1,1 @@
+"""emovoice: speech in a chosen voice, emotion, intensity and time."""

@@ -1,0 +1,1 @@
+"""Mel front ends and vocoders."""
