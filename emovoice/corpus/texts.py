@@ -28,37 +28,42 @@ _MULTI_COUNT = 640
 # At most this many WordNet items begin with the same two words, so that "He was ..." does not rule.
 _SAME_OPENING = 45
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _FILES = ("data.noun", "data.verb", "data.adj", "data.adv")
 # An example is a quoted part of the gloss. One followed by a dash is a quotation of a named
 # author, which is not WordNet's own text, so it is left out.
 _EXAMPLE = re.compile(r'"([^"]*)"(?!\s*-)')
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z ,.;:!?'-]*[A-Za-z.!?]")
-_ODD = re.compile(r"--|\.\.|\.[A-Za-z]|\b[A-Z]{2,}\b|\s'|'[\s,.;:!?]|'$|\s[,.;:!?]|\s-|-\s|[,;:][A-Za-z]")
+_ODD = re.compile(
+    r"--|\.\.|\.[A-Za-z]|\b[A-Z]{2,}\b|\s'|'[\s,.;:!?]|'$|\s[,.;:!?]|\s-|-\s|[,;:][A-Za-z]"
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-_OPEN_ENDS = frozenset("a an the and or my your our their of".split())
+_OPEN_ENDS = _words("a an the and or my your our their of")
 _DENIED = re.compile(
     r"\b(nigg\w*|negro\w*|dark(?:y|ies)|coons?|kikes?|yids?|spics?|wops?|dagos?|gooks?|chinks?|japs?|wogs?"
     r"|squaws?|redskins?|gyps\w*|gypped|fag\w*|dykes?|queers?|trann\w*|retard\w*|cripples?|mongoloid\w*"
     r"|half-breeds?|savages|jew(?:s|ed)?|cunt\w*|fuck\w*|shit\w*|bitch\w*|whor\w*|sluts?|pussy|cocks?"
     r"|screwed|humped|laid\sher|rap(?:e|ed|es|ist|ists)|sex\w*|masturbat\w*|ejaculat\w*|penis\w*|vagina\w*"
-    r"|breasts?|tits?|molest\w*|incest\w*|prostitut\w*|porn\w*|turds?|piss\w*)\b",
+    r"|breasts?|tits?|molest\w*|incest\w*|prostitut\w*|porn\w*|turds?|piss\w*|muslim\w*|islam\w*|nazi\w*|terroris\w*|suicid\w*|semen|lust|bastards?|naked)\b",
     re.IGNORECASE,
 )
-_SUBJECTS = frozenset(
-    "i you he she it we they there everyone everybody someone somebody nobody".split()
-)
-_QUESTION_STARTS = frozenset(
+_SUBJECTS = _words("i you he she it we they there everyone everybody someone somebody nobody")
+_QUESTION_STARTS = _words(
     "who whom whose what when where why how which is are was were do does did can could will would shall "
-    "should may might must have has had".split()
+    "should may might must have has had"
 )
-_FINITE = frozenset(
+_FINITE = _words(
     "is are was were am has have had do does did will would can could shall should may might must won't "
     "can't couldn't don't doesn't didn't isn't wasn't it's he's she's i'm they're we're you're made went "
     "came took gave got said told saw found left kept felt ran fell broke held led met lost grew knew "
-    "thought brought became began wrote spoke stood sent built".split()
+    "thought brought became began wrote spoke stood sent built"
 )
-_NOUN_STARTS = frozenset(
-    "the a an this that these those his her my our their your its all some many most several no every each both".split()
+_NOUN_STARTS = _words(
+    "the a an this that these those his her my our their your its all some many most several no every each both"
 )
 
 
@@ -170,7 +175,7 @@ def best_examples(examples: Iterable[str], count: int, rng: random.Random) -> li
     rng.shuffle(pool)
     pool.sort(key=_sentence_rank)
     openings: Counter[str] = Counter()
-    chosen = []
+    chosen: list[str] = []
     for text in pool:
         opening = " ".join(text.lower().split()[:2])
         if openings[opening] < _SAME_OPENING and len(chosen) < count:
@@ -188,7 +193,9 @@ def multi_sentence(lines: Sequence[Line], rng: random.Random) -> Line:
     return Line("multi", " ".join(rng.sample(short, rng.choice((2, 2, 3)))))
 
 
-def _take(lines: list[Line], count: int, wanted: Callable[[Line], bool], rng: random.Random) -> list[Line]:
+def _take(
+    lines: list[Line], count: int, wanted: Callable[[Line], bool], rng: random.Random
+) -> list[Line]:
     """Remove ``count`` random lines that are ``wanted`` from ``lines`` and return them."""
     chosen = rng.sample([line for line in lines if wanted(line)], count)
     for line in chosen:
@@ -204,9 +211,13 @@ def _held_out(lines: list[Line], rng: random.Random) -> list[Line]:
         return line.kind in kinds and 6 <= words <= 25 and len(sentences(line.text)) == count
 
     own = _take(lines, 100, lambda line: fits(line, OWN_KINDS[:5], 1), rng)
-    wordnet = _take(lines, 60, lambda line: fits(line, ("wordnet",), 1) and not _sentence_rank(line.text), rng)
+    wordnet = _take(
+        lines, 60, lambda line: fits(line, ("wordnet",), 1) and not _sentence_rank(line.text), rng
+    )
     long = _take(lines, 20, lambda line: fits(line, ("long",), 2), rng)
-    parts = _take(lines, 40, lambda line: fits(line, ("wordnet",), 1) and line.text.count(" ") < 12, rng)
+    parts = _take(
+        lines, 40, lambda line: fits(line, ("wordnet",), 1) and line.text.count(" ") < 12, rng
+    )
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return own + wordnet + long + [Line("multi", f"{a.text} {b.text}") for a, b in pairs]
 
@@ -248,11 +259,19 @@ def build(dict_folder: str | Path) -> tuple[list[Line], list[str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write texts.tsv and held_out.json."""
     parser = argparse.ArgumentParser(description="Write the frozen texts of the corpus.")
-    parser.add_argument("--wordnet", type=Path, default=Path(DEBIAN_WORDNET), help="folder of WordNet's data files")
-    parser.add_argument("--out", type=Path, required=True, help="texts.tsv; held_out.json is written beside it")
+    parser.add_argument(
+        "--wordnet", type=Path, default=Path(DEBIAN_WORDNET), help="folder of WordNet's data files"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="texts.tsv; held_out.json is written beside it"
+    )
     args = parser.parse_args(argv)
     training, held_out = build(args.wordnet)
-    record = {"texts": held_out, "voices": list(HELD_OUT_VOICES), "intensity": list(HELD_OUT_INTENSITY)}
+    record = {
+        "texts": held_out,
+        "voices": list(HELD_OUT_VOICES),
+        "intensity": list(HELD_OUT_INTENSITY),
+    }
     args.out.write_text(format_lines(training), encoding="ascii", newline="\n")
     args.out.with_name("held_out.json").write_text(
         json.dumps(record, indent=1) + "\n", encoding="ascii", newline="\n"
