@@ -173,7 +173,7 @@ class Engine:
             )
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError(
-                "the text holds bytes that are no characters",
+                "the text holds bytes that are not characters",
                 field="text",
                 value=text,
                 remedy="Encode it as UTF-8.",
@@ -226,7 +226,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_engine(model: str = "mini", device: str = "cpu") -> Engine:
-    """The engine that all calls without one of their own use: loaded on first use, once per model and device."""
+    """The engine of all calls without one of their own: loaded on first use, once per model and device."""
     with _shared_lock:
         key = (model, device)
         if key not in _shared:

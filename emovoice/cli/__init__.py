@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return EXIT_CODES[errors.InputError] if arguments else OK
         code: int = args.run(args)
+        sys.stdout.flush()  # here, where a closed pipe is caught
         return code
     except errors.EmovoiceError as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
