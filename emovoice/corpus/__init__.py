@@ -1,0 +1,1 @@
+"""The training texts and the synthetic emotional corpus made from them."""
