@@ -71,9 +71,11 @@ class ReferenceEncoder(nn.Module):
         """
         cosine = F.normalize(timbre, dim=-1) @ F.normalize(self.speaker_head.weight, dim=-1).T
         margin = 0.2 * F.one_hot(speaker, cosine.shape[-1])
+        # Without its length: otherwise the encoder wins by growing, and the emotion drowns.
+        direction = F.layer_norm(emotion, emotion.shape[-1:])
         return {
             "speaker": F.cross_entropy(24 * (cosine - margin), speaker),
             "emotion": 10 * F.mse_loss(self.emotion_head(emotion), weights),
-            "leak_speaker": F.cross_entropy(self.speaker_of_emotion(reverse_gradient(emotion, strength)), speaker),
+            "leak_speaker": F.cross_entropy(self.speaker_of_emotion(reverse_gradient(direction, strength)), speaker),
             "leak_emotion": 10 * F.mse_loss(self.emotion_of_timbre(reverse_gradient(timbre, strength)), weights),
         }

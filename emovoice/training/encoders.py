@@ -21,6 +21,9 @@ from vocoders.mel import LogMel
 
 _IGNORE = -100
 _GAIN_DB = 8.0
+CODES_PER_BATCH = 900
+ADVERSARY = 0.06  # strength of the reversed gradient at the end of its growth
+LONGEST_REFERENCE = 110  # codes, 4.4 s: enough to know a voice
 
 
 def encoder_front(n_mels: int) -> LogMel:
@@ -63,7 +66,7 @@ class TokenizerTraining:
     def train(self, items: list[Utterance], held: list[Utterance]) -> None:
         """Spend the budget; the checks are phone and pitch accuracy on `held`."""
         rng = np.random.default_rng(self.run.step)
-        batches = (self._batch(b, rng) for b in bucketed(items, lambda u: u.codes, 2400, rng))
+        batches = (self._batch(b, rng) for b in bucketed(items, lambda u: u.codes, CODES_PER_BATCH, rng))
         fixed = [self._batch(held[i : i + 12], np.random.default_rng(0)) for i in range(0, min(len(held), 36), 12)]
         self.run.go(batches, self.losses, lambda: self._check(fixed))
 
@@ -117,13 +120,13 @@ class ReferenceTraining:
     def train(self, items: list[Utterance], held: list[Utterance]) -> None:
         """Spend the budget; the checks are speaker accuracy and the error of emotion weights on `held`."""
         rng = np.random.default_rng(self.run.step)
-        batches = (self._batch(b, rng) for b in bucketed(items, lambda u: min(u.codes, 110), 2400, rng))
+        batches = (self._batch(b, rng) for b in bucketed(items, lambda u: min(u.codes, LONGEST_REFERENCE), CODES_PER_BATCH, rng))
         fixed = [self._batch(held[i : i + 12], np.random.default_rng(0)) for i in range(0, min(len(held), 36), 12)]
         self.run.go(batches, self.losses, lambda: self._check(fixed))
 
     def _batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
         wave, codes = waves(items, rng)
-        codes = codes.clamp(max=110)  # 4.4 s are enough to know a voice
+        codes = codes.clamp(max=LONGEST_REFERENCE)
         wave = wave[:, : int(codes.max()) * 960]
         speaker = torch.tensor([self.speakers[u.speaker] for u in items])
         weights = torch.from_numpy(np.stack([u.weights for u in items]))
@@ -133,7 +136,7 @@ class ReferenceTraining:
         """See ReferenceEncoder.losses; the adversaries' strength grows over the first half of the budget."""
         model: Any = self.run.model
         timbre, emotion = model(self.front(batch.wave), batch.codes * 4)
-        strength = 0.3 * min(1.0, 2 * self.run.seconds / (60 * self.run.budget.minutes))
+        strength = ADVERSARY * min(1.0, 2 * self.run.seconds / (60 * self.run.budget.minutes))
         return model.losses(timbre, emotion, batch.labels["speaker"], batch.labels["weights"], strength)
 
     def _check(self, batches: list[Batch]) -> dict[str, float]:
