@@ -1,0 +1,82 @@
+"""Conditional flow matching from noise to mel (Lipman 2023; as in IndexTTS2's S2M stage).
+
+Equations: y_t = (1 - (1 - s) t) z + t x1, target u = x1 - (1 - s) z, s = 1e-6. Guidance with rate w (Ho & Salimans 2022):
+v = (1 + w) v(style, content) - w v(none). Shapes: B batch, M mel bands, T frames, C content width, S style size.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from diffusion.dit import Estimator, EstimatorConfig
+from diffusion.regulator import LengthRegulator, RegulatorConfig
+
+SIGMA_MIN = 1e-6
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """`mel_mean` and `mel_std` bring log-mel to about unit size (0 and 1 in the published model)."""
+
+    estimator: EstimatorConfig = EstimatorConfig()
+    regulator: RegulatorConfig = RegulatorConfig()
+    mel_mean: float = -5.5
+    mel_std: float = 2.6
+    drop_style: float = 0.1
+
+
+class FlowDecoder(nn.Module):
+    """Codes, pitch, level, timbre and emotion -> log-mel."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.length_regulator = LengthRegulator(config.regulator)
+        self.estimator = Estimator(config.estimator)
+
+    def normalise(self, mel: Tensor) -> Tensor:
+        """Log-mel to the scale of the flow."""
+        return (mel - self.config.mel_mean) / self.config.mel_std
+
+    def denormalise(self, x: Tensor) -> Tensor:
+        """The scale of the flow to log-mel."""
+        return x * self.config.mel_std + self.config.mel_mean
+
+    def loss(self, mel: Tensor, content: Tensor, style: Tensor, mask: Tensor, prompt_frames: Tensor | None = None) -> Tensor:
+        """Flow-matching loss of log-mel (B, M, T) under content (B, T, C) and style (B, S); mask (B, T).
+
+        Frames before `prompt_frames` (B,) are given as prompt and not learned. Style and content are dropped together
+        in a share of the batch, for guidance.
+        """
+        x1 = self.normalise(mel)
+        batch, _, frames = x1.shape
+        t = torch.rand(batch, device=mel.device)
+        z = torch.randn_like(x1)
+        y = (1 - (1 - SIGMA_MIN) * t[:, None, None]) * z + t[:, None, None] * x1
+        target = x1 - (1 - SIGMA_MIN) * z
+        learn = mask[:, None].expand_as(x1).float()
+        prompt = torch.zeros_like(x1)
+        if prompt_frames is not None:
+            given = (torch.arange(frames, device=mel.device)[None] < prompt_frames[:, None])[:, None]
+            prompt, y, learn = x1 * given, torch.where(given, 0.0, y), learn * ~given
+        kept = (torch.rand(batch, device=mel.device) >= self.config.drop_style).to(style.dtype)
+        v = self.estimator(y, prompt * kept[:, None, None], t, style * kept[:, None], content * kept[:, None, None], mask)
+        return ((v - target) ** 2 * learn).sum() / learn.sum().clamp(min=1)
+
+    @torch.inference_mode()
+    def sample(self, content: Tensor, style: Tensor, noise: Tensor, steps: int | Sequence[float] = 8, guidance: float = 0.0,
+               mask: Tensor | None = None) -> Tensor:
+        """Solve from `noise` (B, M, T) to log-mel (B, M, T) with Euler steps, `steps` of them or at the given times."""
+        times = torch.linspace(0, 1, steps + 1).tolist() if isinstance(steps, int) else list(steps)
+        x, prompt = noise, torch.zeros_like(noise)
+        for start, end in zip(times[:-1], times[1:], strict=True):
+            t = torch.full((len(x),), start, device=x.device)
+            v = self.estimator(x, prompt, t, style, content, mask)
+            if guidance:
+                nothing = self.estimator(x, prompt, t, torch.zeros_like(style), torch.zeros_like(content), mask)
+                v = (1 + guidance) * v - guidance * nothing
+            x = x + (end - start) * v
+        return self.denormalise(x)

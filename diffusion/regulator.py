@@ -1,0 +1,65 @@
+"""Length regulator: content at 25 Hz -> condition at any number of mel frames.
+
+Names follow the published `length_regulator`; `melody` is ours: pitch and level change within a code, so they are
+interpolated linearly, where codes are repeated. Shapes: B batch, K codes, T frames, C width.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PITCH_FEATURES = 2 + 2 * 6
+_PITCH_CENTRE_HZ = 160.0
+
+
+@dataclass(frozen=True)
+class RegulatorConfig:
+    """The published regulator has in_channels 1024, channels 512, codes 0 (it gets vectors) and no melody."""
+
+    codes: int = 1000
+    in_channels: int = 128
+    channels: int = 256
+    melody: bool = True
+
+
+class LengthRegulator(nn.Module):
+    """Repeats, then smooths with four convolutions."""
+
+    def __init__(self, config: RegulatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        if config.codes:
+            self.embedding = nn.Embedding(config.codes, config.in_channels)
+        self.content_in_proj = nn.Linear(config.in_channels, config.channels)
+        blocks: list[nn.Module] = []
+        for _ in range(4):
+            blocks += [nn.Conv1d(config.channels, config.channels, 3, padding=1), nn.GroupNorm(1, config.channels), nn.Mish()]
+        self.model = nn.Sequential(*blocks, nn.Conv1d(config.channels, config.channels, 1))
+        if config.melody:
+            self.melody = nn.Linear(PITCH_FEATURES + 1, config.channels)
+            self.melody_out = nn.Linear(PITCH_FEATURES + 1, config.channels)
+
+    def forward(self, codes: Tensor, pitch_hz: Tensor, level: Tensor, frames: int) -> Tensor:
+        """codes, pitch_hz (0 unvoiced), level (B, K) -> (B, T, C) with T = frames.
+
+        `level` is log10 amplitude scaled to about -1..1, see emovoice.encoder.melody.
+        """
+        x = self.content_in_proj(self.embedding(codes))
+        x = F.interpolate(x.transpose(1, 2), size=frames, mode="nearest")
+        features = torch.cat([pitch_features(pitch_hz), level[..., None]], -1)
+        features = F.interpolate(features.transpose(1, 2), size=frames, mode="linear").transpose(1, 2)
+        x = x + self.melody(features).transpose(1, 2)
+        return self.model(x).transpose(1, 2) + self.melody_out(features)
+
+
+def pitch_features(pitch_hz: Tensor) -> Tensor:
+    """(B, K) in Hz, 0 unvoiced -> (B, K, 14): voicing, log F0 and sinusoids of it, down to a sixteenth of an octave."""
+    voiced = (pitch_hz > 0).float()
+    octave = torch.log2(pitch_hz.clamp(min=40.0) / _PITCH_CENTRE_HZ) * voiced
+    angles = octave[..., None] * (2 * math.pi * 2.0 ** torch.arange(-1, 5, device=pitch_hz.device))
+    waves = torch.cat([angles.sin(), angles.cos()], -1) * voiced[..., None]
+    return torch.cat([voiced[..., None], octave[..., None], waves], -1)

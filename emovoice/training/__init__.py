@@ -1,0 +1,1 @@
+"""Trains each part of the embedded model from a corpus folder."""

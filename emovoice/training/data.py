@@ -1,0 +1,126 @@
+"""A corpus folder in memory, as the trainers need it: waves, and labels on the 25 Hz grid of codes."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from emovoice.corpus.build import read_manifest
+from emovoice.corpus.plan import EMOTIONS
+from emovoice.corpus.teacher import FRAME_SAMPLES, RATE_HZ
+from emovoice.encoder.melody import CODE_SAMPLES, level_of, pitch_per_code
+from emovoice.text import symbols
+
+TEACHER_PITCH_HZ = 80
+SILENCE = ' ;:,.!?—…"()“”'
+_WARPED = 0.03  # |log warp| beyond which a warped voice counts as another speaker
+
+
+@dataclass
+class Utterance:
+    """One item. K codes of 40 ms; `samples` is (K * 960,) int16, or None for a score without sound."""
+
+    id: str
+    group: int
+    voice: str
+    emotion: str
+    intensity: float
+    warp: float
+    text: np.ndarray  # (L,) symbol numbers with start and stop
+    pointer: np.ndarray  # (K,) text position under the middle of each code
+    pitch_hz: np.ndarray  # (K,)
+    samples: np.ndarray | None
+    level_db: np.ndarray  # (K,) zeros for a score
+
+    @property
+    def codes(self) -> int:
+        """K."""
+        return len(self.pointer)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(8,) intensity at the emotion's place."""
+        out = np.zeros(len(EMOTIONS), np.float32)
+        if self.emotion in EMOTIONS:
+            out[EMOTIONS.index(self.emotion)] = self.intensity
+        return out
+
+    @property
+    def speaker(self) -> str:
+        """Voice and direction of its warp: what the reference encoder calls a speaker."""
+        bend = np.log(self.warp)
+        return self.voice + ("+" if bend > _WARPED else "-" if bend < -_WARPED else "")
+
+
+def utterance(row: dict[str, Any], samples: np.ndarray | None) -> Utterance:
+    """An item from its manifest row and int16 samples."""
+    ends_s = np.cumsum(row["durations"]) * FRAME_SAMPLES / RATE_HZ / row["warp"]
+    codes = int(ends_s[-1] * RATE_HZ) // CODE_SAMPLES
+    if samples is not None:
+        codes = min(codes, len(samples) // CODE_SAMPLES)
+        samples = samples[: codes * CODE_SAMPLES]
+    text = np.array([symbols.START, *symbols.encode(row["phonemes"]), symbols.STOP])
+    middles_s = (np.arange(codes) + 0.5) * CODE_SAMPLES / RATE_HZ
+    pointer = np.minimum(np.searchsorted(ends_s, middles_s, side="right"), len(text) - 1)
+    pitch = pitch_per_code(np.array(row["f0_hz"]), TEACHER_PITCH_HZ * row["warp"], codes)
+    level = np.zeros(codes, np.float32) if samples is None else level_of(samples / 32768.0)
+    return Utterance(row["id"], row["group"], row["voice"], row["emotion"], row["intensity"], row["warp"], text, pointer,
+                     pitch, samples, level)
+
+
+def load(folder: Path, limit: int | None = None) -> list[Utterance]:
+    """Every audible item of a corpus folder (the first `limit`)."""
+    out = []
+    for row in read_manifest(folder / "manifest.jsonl")[:limit]:
+        samples, rate = soundfile.read(folder / row["file"], dtype="int16")
+        if rate != RATE_HZ:
+            raise ValueError(f"{row['file']} is at {rate} Hz; a corpus is at {RATE_HZ} Hz")
+        out.append(utterance(row, samples))
+    return out
+
+
+def load_scores(folder: Path) -> list[Utterance]:
+    """Every silent item: durations and pitch only."""
+    return [utterance(row, None) for row in read_manifest(folder / "scores.jsonl")]
+
+
+def split(items: list[Utterance], share: float = 0.02) -> tuple[list[Utterance], list[Utterance]]:
+    """Training and validation items, by group, so that a pair stays together."""
+    every = round(1 / share)
+    return [u for u in items if u.group % every], [u for u in items if u.group % every == 0]
+
+
+def phone_classes(u: Utterance) -> np.ndarray:
+    """(2K,) symbol number per 20 ms, 0 for silence and spaces; stress marks count as the sound after them."""
+    text = u.text.copy()
+    for i in range(len(text) - 2, -1, -1):
+        if text[i] >= symbols.FIRST and symbols.SYMBOLS[text[i] - symbols.FIRST] in symbols.STRESSES + symbols.LENGTH:
+            text[i] = text[i + 1] if symbols.SYMBOLS[text[i] - symbols.FIRST] in symbols.STRESSES else text[max(i - 1, 0)]
+    silent = {symbols.START, symbols.STOP, *symbols.encode(SILENCE)}
+    classes = np.where(np.isin(text, list(silent)), 0, text)
+    return np.repeat(classes[u.pointer], 2)
+
+
+def pad(arrays: list[np.ndarray], value: float = 0) -> np.ndarray:
+    """Stack arrays of different length in their first axis."""
+    longest = max(len(a) for a in arrays)
+    return np.stack([np.pad(a, [(0, longest - len(a))] + [(0, 0)] * (a.ndim - 1), constant_values=value) for a in arrays])
+
+
+def bucketed(items: list[Any], size_of: Any, budget: int, rng: np.random.Generator) -> Iterator[list[Any]]:
+    """Endless batches of similar length: the largest times the count stays within `budget`."""
+    while True:
+        noisy = sorted(items, key=lambda u: size_of(u) * rng.uniform(0.9, 1.1))
+        batches, batch = [], []
+        for u in noisy:
+            if batch and size_of(u) * (len(batch) + 1) > budget:
+                batches.append(batch)
+                batch = []
+            batch.append(u)
+        batches.append(batch)
+        for i in rng.permutation(len(batches)):
+            yield batches[i]

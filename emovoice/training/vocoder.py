@@ -1,0 +1,111 @@
+"""Trains the vocoder: multi-resolution mel loss first, then with discriminators (hinge losses and feature matching)."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emovoice.torchaudio_shim import ensure_torchaudio
+from emovoice.training.data import Utterance
+from emovoice.training.discriminators import Discriminators, discriminator_loss, feature_loss, generator_loss
+from emovoice.training.loop import Budget, Losses, Run
+
+SEGMENT = 8192
+RESOLUTIONS = ((512, 128, 40), (1024, 256, 100), (2048, 512, 128))
+
+
+@dataclass(frozen=True)
+class VocoderRecipe:
+    """`alone` is the share of the budget before the discriminators join."""
+
+    batch: int = 16
+    alone: float = 0.12
+    mel_weight: float = 15.0
+    feature_weight: float = 2.0
+    discriminator_rate: float = 4e-4
+
+
+def segments(items: list[Utterance], batch: int, seed: int) -> Iterator[Tensor]:
+    """Endless batches (B, 8192) of random cuts, at a random level."""
+    rng = np.random.default_rng(seed)
+    sounds = [u.samples for u in items if u.samples is not None and len(u.samples) > SEGMENT]
+    share = np.array([len(s) for s in sounds], float)
+    share /= share.sum()
+    while True:
+        cuts = []
+        for i in rng.choice(len(sounds), batch, p=share):
+            start = rng.integers(len(sounds[i]) - SEGMENT)
+            gain = 10 ** (rng.uniform(-6, 6) / 20)
+            cuts.append(np.clip(sounds[i][start : start + SEGMENT] / 32768.0 * gain, -1, 1))
+        yield torch.from_numpy(np.stack(cuts).astype(np.float32))
+
+
+class VocoderTraining:
+    """The losses of generator and discriminators on one batch."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str, recipe: VocoderRecipe = VocoderRecipe()) -> None:  # noqa: B008
+        ensure_torchaudio()
+        from vocoders.mel import LogMel
+        from vocoders.vocos import Vocoder, VocosConfig
+
+        self.recipe = recipe
+        self.run = Run(folder, Vocoder(VocosConfig()), budget, device)
+        self.front = LogMel().to(device)
+        self.mels = nn.ModuleList(LogMel(n_fft=n, hop=h, n_mels=m) for n, h, m in RESOLUTIONS).to(device)
+        self.discriminators = Discriminators().to(device)
+        self.optimiser = torch.optim.AdamW(self.discriminators.parameters(), recipe.discriminator_rate, (0.8, 0.95))
+        self._state = folder / "discriminators.pt"
+        if self._state.exists():
+            state = torch.load(self._state, map_location=device, weights_only=True)
+            self.discriminators.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+
+    def train(self, items: list[Utterance]) -> None:
+        """Spend the budget."""
+        batches = segments(items, self.recipe.batch, seed=self.run.step)
+        self.run.go((wave.to(self.run.device) for wave in batches), self.losses, after=self._save_sometimes)
+        self._save()
+
+    def losses(self, wave: Tensor) -> Losses:
+        """Generator losses; where the discriminators have joined, they take their own step first."""
+        fake = self.run.model(self.front(wave))
+        parts = {"mel": self.recipe.mel_weight * self._mel_distance(wave, fake)}
+        if self.run.seconds < self.recipe.alone * 60 * self.run.budget.minutes:
+            return parts
+        judged = self._discriminator_step(wave, fake.detach())
+        for parameter in self.discriminators.parameters():
+            parameter.requires_grad_(False)
+        scores, features = self.discriminators(fake)
+        with torch.no_grad():
+            _, real_features = self.discriminators(wave)
+        for parameter in self.discriminators.parameters():
+            parameter.requires_grad_(True)
+        return parts | {"adv": generator_loss(scores), "_disc": judged,
+                        "match": self.recipe.feature_weight * feature_loss(real_features, features)}
+
+    def _mel_distance(self, wave: Tensor, fake: Tensor) -> Tensor:
+        return torch.stack([F.l1_loss(mel(fake), mel(wave)) for mel in self.mels]).mean()
+
+    def _discriminator_step(self, wave: Tensor, fake: Tensor) -> Tensor:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.discriminator_rate * self.run.rate() / self.run.budget.learning_rate
+        loss = discriminator_loss(self.discriminators(wave)[0], self.discriminators(fake)[0])
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
+        self.optimiser.step()
+        return loss.detach()
+
+    def _save_sometimes(self) -> None:
+        if self.run.step % 500 == 0:
+            self._save()
+
+    def _save(self) -> None:
+        state = {"model": self.discriminators.state_dict(), "optimiser": self.optimiser.state_dict()}
+        torch.save(state, self._state.with_suffix(".partial"))
+        self._state.with_suffix(".partial").rename(self._state)
