@@ -11,7 +11,8 @@ class Limits:
 
     Attributes:
         text_chars: characters in one text. Memory does not grow with the text, time does.
-        reference_s: length of a reference recording, seconds. Checked on the file's header and again while decoding.
+        reference_s: length of a reference recording, seconds. Checked on the file's header and again while
+            decoding.
         reference_bytes: size of a reference recording once decoded (float32, all channels), bytes. A small
             compressed file can decode to gigabytes.
     """

@@ -42,7 +42,7 @@ def allot(total_samples: int, estimates: Sequence[int]) -> list[int]:
 
 
 def asked_samples(duration_s: float | None, rate: int) -> int | None:
-    """The length asked for, in samples. Raises InputError unless `duration_s` is None or finite and above 0."""
+    """The length asked for, in samples. Raises InputError unless None or finite and above 0."""
     if duration_s is None:
         return None
     remedy = "Give the seconds the speech shall last, or leave it out."
@@ -76,4 +76,6 @@ def check_pace(asked: int, free: int, rate: int) -> tuple[str, ...]:
     if COMFORTABLE[0] <= ratio <= COMFORTABLE[1]:
         return ()
     pace = "fast" if ratio < 1 else "slow"
-    return (f"{asked_s:.2f} s is {pace} for this text, which takes about {free_s:.2f} s: it may sound strained",)
+    return (
+        f"{asked_s:.2f} s is {pace} for this text, which takes about {free_s:.2f} s: it may sound strained",
+    )

@@ -77,7 +77,9 @@ def check_intensity(intensity: float | None, *, default: float) -> float:
     """`intensity` as a float in 0..1, or `default` for None. Raises InputError for anything else."""
     if intensity is None:
         return default
-    return _in_unit_range(intensity, field="intensity", remedy="Give a number from 0 (none) to 1 (full), or leave it out.")
+    return _in_unit_range(
+        intensity, field="intensity", remedy="Give a number from 0 (none) to 1 (full), or leave it out."
+    )
 
 
 def canonical(name: str) -> str:
@@ -110,13 +112,20 @@ def _from_mapping(weights: Mapping[Any, Any]) -> tuple[float, ...]:
     found: dict[str, float] = {}
     for name, weight in weights.items():
         if not isinstance(name, str):
-            raise InputError("emotion names must be text", field="emotion", value=name, remedy=f"{_NAMES_REMEDY}.")
+            raise InputError(
+                "emotion names must be text", field="emotion", value=name, remedy=f"{_NAMES_REMEDY}."
+            )
         emotion = canonical(name)
         if emotion in found:
             raise InputError(
-                f"'{emotion}' is given twice", field="emotion", value=dict(weights), remedy="Give each emotion once."
+                f"'{emotion}' is given twice",
+                field="emotion",
+                value=dict(weights),
+                remedy="Give each emotion once.",
             )
-        found[emotion] = _in_unit_range(weight, field=f"emotion[{name!r}]", remedy="Give a number from 0 to 1.")
+        found[emotion] = _in_unit_range(
+            weight, field=f"emotion[{name!r}]", remedy="Give a number from 0 to 1."
+        )
     return _checked_sum(tuple(found.get(emotion, 0.0) for emotion in EMOTIONS), weights)
 
 
@@ -128,10 +137,15 @@ def _from_numbers(emotion: Any) -> tuple[float, ...]:
     else:
         values = emotion
     if not isinstance(values, (list, tuple)):
-        raise InputError("an emotion cannot be read from this", field="emotion", value=emotion, remedy=_WEIGHTS_REMEDY)
+        raise InputError(
+            "an emotion cannot be read from this", field="emotion", value=emotion, remedy=_WEIGHTS_REMEDY
+        )
     if len(values) != len(EMOTIONS):
         raise InputError(
-            f"an emotion needs eight numbers, not {len(values)}", field="emotion", value=emotion, remedy=_WEIGHTS_REMEDY
+            f"an emotion needs eight numbers, not {len(values)}",
+            field="emotion",
+            value=emotion,
+            remedy=_WEIGHTS_REMEDY,
         )
     weights = tuple(
         _in_unit_range(value, field=f"emotion[{index}] ({name})", remedy="Give a number from 0 to 1.")
@@ -145,7 +159,9 @@ def _split(text: str) -> list[float]:
     try:
         return [float(part) for part in parts]
     except ValueError as error:
-        raise InputError("these are not numbers", field="emotion", value=text, remedy=_WEIGHTS_REMEDY) from error
+        raise InputError(
+            "these are not numbers", field="emotion", value=text, remedy=_WEIGHTS_REMEDY
+        ) from error
 
 
 def _checked_sum(weights: tuple[float, ...], given: object) -> tuple[float, ...]:
@@ -165,7 +181,7 @@ def _scaled(weights: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def _in_unit_range(value: object, *, field: str, remedy: str) -> float:
-    """`value` as a float in 0..1. Text and truth values are refused: "0,7" and True are slips, not numbers."""
+    """`value` as a float in 0..1. Text and truth values are refused: "0,7" and True are slips."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputError("a number is needed", field=field, value=value, remedy=remedy)
     number = float(value)
