@@ -115,10 +115,9 @@ def _run_suites(plan: Plan, names: Sequence[str], args: argparse.Namespace) -> d
 
 
 def _plot(args: argparse.Namespace, emotions: Sequence[str]) -> int:
-    from emovoice.writing import check_target
-
     from emovoice.evaluation import judges, material
     from emovoice.evaluation.plots import picture
+    from emovoice.writing import check_target
 
     if args.out is None:
         raise InputError("a picture needs a file", field="out", remedy="Give one with -o picture.png.")
