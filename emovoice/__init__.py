@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from emovoice import torchaudio_shim
+
 if TYPE_CHECKING:
     from emovoice.audio import Audio as Audio
     from emovoice.emotion.names import EMOTIONS as EMOTIONS
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from emovoice.speech import Speech as Speech
     from emovoice.voice import Voice as Voice
     from emovoice.voice import voices as voices
+
+# Before anything here imports torchaudio, directly or through vocos and transformers.
+torchaudio_shim.install()
 
 _HOMES = {
     "Audio": "audio",
