@@ -90,6 +90,8 @@ def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     texts = material.held_out_texts(args.texts)
     prompts = material.prompts(args.prompts)
     bench = _bench(args, prompts)
+    if not bench.steady:
+        _tell("this model does not speak the same way twice: what it speaks now cannot be used again later")
     plan = Plan(bench, texts, material.bars(), prompts, emotions, args.model, args.teacher)
     result = _run_suites(plan, names, args)
     text = json.dumps(result, indent=1, ensure_ascii=False) if args.json else report.markdown(result)
@@ -111,6 +113,9 @@ def _run_suites(plan: Plan, names: Sequence[str], args: argparse.Namespace) -> d
         done = report.entry(rows, len(plan.texts), time.perf_counter() - started, failures)
         result = report.merge(args.work / "report.json", args.model, plan.bench.model, {name: done})
         report.write(result, args.work)
+        _tell(
+            f"{name}: {done['seconds']:.0f} s" + (f", {len(failures)} items not spoken" if failures else "")
+        )
     return result
 
 
@@ -141,6 +146,10 @@ def _bench(args: argparse.Namespace, prompts: Sequence[Any]) -> Bench:
         args.threads,
         args.fresh,
     )
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _progress(items: Sequence[T], label: str) -> Iterable[T]:

@@ -105,6 +105,11 @@ class Bench:
         voice_from: makes what the engine takes as `timbre` from a prompt (`Engine.voice_from`).
         progress: shows how far a list of items is.
         fresh: forget what the folder holds about this model.
+
+    Attributes:
+        model: the fingerprint of the engine with its default voice.
+        steady: whether the same request gave the same speech twice, without which no run resumes.
+        failures: what the engine refused to speak, by key.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class Bench:
         self._spoken: set[str] = set()
         self._models: dict[str, str] = {}
         self.model = self._model_as("")
+        self.steady = self.model == fingerprint(engine)
         self.failures: dict[str, str] = {}
 
     def each(self, items: Sequence[T], label: str) -> Iterator[T]:

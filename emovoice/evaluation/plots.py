@@ -17,6 +17,7 @@ from emovoice.writing import whole_file
 _WINDOW, _HOP = 512, 128
 _DEPTH_DB = 70
 _HIGHEST_HZ = 8000
+_MARKS_HZ = (100, 200, 400)
 
 
 def picture(
@@ -66,8 +67,10 @@ def _draw(axis: Any, bench: Bench, samples: np.ndarray, rate: int) -> None:
     over = axis.twinx()
     over.plot(times, pitch, color="tab:red", linewidth=1.2)
     over.set_ylim(50, 500)
-    over.set_yscale("log", base=2)
-    over.tick_params(labelsize=6, which="both")
+    over.set_yscale("log")
+    over.set_yticks(_MARKS_HZ, [str(hz) for hz in _MARKS_HZ])
+    over.set_yticks([], minor=True)
+    over.tick_params(labelsize=6, labelcolor="tab:red")
     axis.tick_params(labelsize=6)
     median = float(np.nanmedian(pitch)) if np.isfinite(pitch).any() else math.nan
     axis.set_xlabel(f"{len(heard) / 16_000:.2f} s, median {median:.0f} Hz", fontsize=7)

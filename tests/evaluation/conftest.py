@@ -22,7 +22,7 @@ def plain_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 def prompts(tmp_path: Path) -> list[Prompt]:
     folder = tmp_path / "prompts"
     folder.mkdir()
-    made = []
+    made: list[Prompt] = []
     for voice, held_out in (("af_one", False), ("am_two", False), ("bf_three", True)):
         path = folder / f"{voice}.flac"
         soundfile.write(path, hum(1.0, 80 + len(made), 4, -26), RATE)

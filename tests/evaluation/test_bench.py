@@ -56,6 +56,17 @@ def test_another_model_is_not_mistaken_for_this_one(tmp_path: Path, prompts: lis
     assert make_bench(Louder(), tmp_path, prompts).take(Item(TEXTS[0])).key != one.key
 
 
+def test_a_model_that_never_speaks_the_same_is_noticed(tmp_path: Path, prompts: list[Prompt]) -> None:
+    class Moody(FakeEngine):
+        def synthesize(self, *args, **options):  # type: ignore[no-untyped-def]
+            spoken = super().synthesize(*args, **options)
+            spoken.samples = spoken.samples * np.float32(1 / len(self.asked))
+            return spoken
+
+    assert make_bench(FakeEngine(), tmp_path / "a", prompts).steady
+    assert not make_bench(Moody(), tmp_path / "b", prompts).steady
+
+
 def test_the_key_covers_what_was_asked_for(tmp_path: Path, prompts: list[Prompt]) -> None:
     bench = make_bench(FakeEngine(), tmp_path, prompts)
     items = [

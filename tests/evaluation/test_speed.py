@@ -52,8 +52,8 @@ def test_a_process_that_fails_is_reported() -> None:
 
 
 def test_saying_is_timed_from_the_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = []
-    monkeypatch.setattr(speed, "_run", lambda command, given: commands.append(command) or "")
+    commands: list[list[str]] = []
+    monkeypatch.setattr(speed, "_run", lambda command, given: commands.append(command))
     assert len(speed.first_says("debug", 2)) == 2
     assert len(commands) == 3 and commands[0][3] == "say" and commands[0][-1] == "debug"
     assert len({command[6] for command in commands}) == 3
