@@ -1,0 +1,26 @@
+"""Judging what a model speaks: the bars of the project, each printed by `emovoice evaluate`.
+
+    material   held-out texts, prompts, expected directions, bars         (data files)
+    bench      speaks every item once, keeps audio and verdicts           (work folder)
+    judges     recogniser, speaker encoder, pitch tracker, quality        (packages of the extra `judges`)
+    measures   levels, pitch statistics, Spearman, bootstrap; words: WER  (numpy)
+    suites     what is asked of the model; rows of figures
+    speed      real-time factor, memory and start, in fresh processes
+    report     JSON and markdown
+
+Only the public API is used (`Engine`, `Voice`), so that every model that emovoice can load is judged alike.
+No judge takes part in any training.
+"""
+
+SUITE_NAMES = (
+    "wer_neutral",
+    "wer_emotions",
+    "length",
+    "timbre",
+    "timbre_lost",
+    "prosody",
+    "quality",
+    "speed",
+    "teacher",
+)
+"""In the order of the report; `teacher` only runs when a folder of teacher renders is given."""
