@@ -20,8 +20,8 @@ MARKS = PAUSE_MARK + WORD_MARK
 READ_LATER = "£€¥₹₩¢°…—×÷±≤≥≠≈∞√½¼¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞‰²³§№Ωµ™®©→←↔•–"
 """Signs beyond ASCII that a later step turns into words."""
 
-MAX_WORD_LETTERS = 24
-"""Longer runs of letters are broken: the letter-to-sound net reads no more than this."""
+MAX_WORD_LETTERS = 45
+"""Longer runs of letters are broken; the longest word in English dictionaries has 45."""
 MAX_CHUNK = 60
 """Longer runs without a space are broken at their hyphens and dots."""
 

@@ -27,7 +27,7 @@ _SOUNDS = frozenset(VOWELS + CONSONANTS)
 _AUDIBLE_PUNCTUATION = frozenset(PUNCTUATION) - frozenset('"“”')
 _STRETCHED = re.compile(r"([a-z])\1{2,}")
 _ROMAN = re.compile(r"[IVXLCDM]+\Z")
-_NET_LETTERS = 20
+_NET_LETTERS = 24
 
 _EXTRA: dict[Accent, dict[str, str]] = {
     "us": {"hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜɹ", "grr": "ɡɹˈɜɹ",
@@ -87,11 +87,22 @@ class Speller:
         trimmed = piece.rstrip(" ")
         end = _END.search(trimmed)
         body = trimmed[: end.start()] if end else trimmed
-        pairs = list(self._g2p.tokenizer(body))
+        pairs = self._with_apostrophes(self._g2p.tokenizer(body))
         pairs += [(mark, "") for mark in (end.group() if end else "")]
         if pairs and len(trimmed) < len(piece):
             pairs[-1] = (pairs[-1][0], " ")
         return [self._tok(text, "", space, phonemes=self._fixed(text)) for text, space in pairs]
+
+    def _with_apostrophes(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Puts ''tis', ''em' and the like together again where the dictionary has them whole."""
+        joined: list[tuple[str, str]] = []
+        for text, space in pairs:
+            before = joined[-1] if joined else ("", " ")
+            if before[0].startswith("'") and not before[1] and f"{before[0]}{text}".lower() in self._g2p.lexicon.golds.d:
+                joined[-1] = (before[0] + text, space)
+            else:
+                joined.append((text, space))
+        return joined
 
     def _tag(self, tokens: list[Any]) -> None:
         """Word classes; quotes and pauses are hidden from the tagger, which was not taught with them."""
@@ -108,6 +119,8 @@ class Speller:
         lower = text.lower()
         if lower in self._extra:
             return self._extra[lower]
+        if lower[0] == "'" and len(lower) > 3:
+            return self._known(lower)
         if not _STRETCHED.search(lower) or _ROMAN.match(text):
             return None
         return self._stretched(lower)
@@ -117,10 +130,17 @@ class Speller:
         for shorter in (_STRETCHED.sub(r"\1\1", word), _STRETCHED.sub(r"\1", word)):
             if shorter in self._extra:
                 return self._extra[shorter]
-            known = self._g2p.lexicon.golds.get(shorter) if len(shorter) > 1 else None
+            known = self._known(shorter) if len(shorter) > 1 else None
             if known:
-                return str(known["DEFAULT"] if isinstance(known, dict) else known)
+                return known
         return None
+
+    def _known(self, word: str) -> str | None:
+        """The first dictionary's usual pronunciation."""
+        entry = self._g2p.lexicon.golds.get(word)
+        if isinstance(entry, dict):
+            entry = entry["DEFAULT"]
+        return None if entry is None else str(entry)
 
     def _guess(self, word: str) -> str:
         """Phonemes of a word that is in no dictionary; never empty for a word with letters."""

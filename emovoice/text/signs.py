@@ -18,6 +18,7 @@ _SILENT = re.compile("[™®←`]")
 _HASHTAG = re.compile(r"(?<![\w#])#(?=[A-Za-z])")
 _LESS = re.compile(r"(?<=[\w)]) (<=?|>=?) (?=[\w(-])|(?<=\d)(<=?|>=?)(?=\d)")
 _LESS_WORDS = {"<": "is less than", "<=": "is at most", ">": "is greater than", ">=": "is at least"}
+_AND = re.compile(r"(?<=\w)([ -])'n'([ -])(?=\w)")
 _EN_DASH = re.compile(r"(?<=\w)–(?=\w)")
 _SHARP = re.compile(r"(?<=\b[A-G])#(?!\w)")
 _LEADING_DOT = re.compile(r"(?<![\w.!?…])\.(?=[A-Za-z])")
@@ -30,6 +31,8 @@ _AND_OR = re.compile(r"\b(and|or)/(or|and)\b", re.IGNORECASE)
 _BAR = re.compile(r" ?\|+ ?")
 _BULLET = re.compile(r"^[ ]*(?:[•*+–—-][ ]+|#{1,6}[ ]+|>[ ]*)", re.MULTILINE)
 _ITEM_END = re.compile(r"(?<=[\w\"')])[ ]*\n(?=[ ]*(?:[•*+–-][ ]+\S|\d{1,2}[.)] ))")
+
+_GLUED_SENTENCES = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z])(?!\S*[/@])")
 
 _WORDY = r"[\w'" + MARKS + "]"
 _CUT_OFF = re.compile(r"(?<=\w)-(?=[\s,.!?\"]|\Z)")
@@ -48,7 +51,7 @@ _REPEATED = re.compile(r"([,;:()])(?:\s*\1)+")
 _MIXED_STOPS = re.compile(r"[,;:]+\s*(?=[.!?…])|(?<=[.!?…])\s*[,;:]+(?=\s|\Z)|(?<=[!?…])\.")
 _SPACE_BEFORE = re.compile(r"[ ]+(?=[,.;:!?…)](?:\W|\Z))")
 _MISSING_SPACE = re.compile(r"(?<=[a-z)\"][.!?])(?=[A-Z])|(?<=[…;])(?=[^\s\W])|(?<=[^\W\d],)(?=[^\W_])|"
-                            r"(?<=[^\W\d_]:)(?=[^\W_])|(?<=[a-z][!?])(?=[a-z])|(?<=\w)(?=\()|(?<=\))(?=\w)")  # fmt: skip
+                            r"(?<=[^\W\d_]:)(?=[^\W_])|(?<=[!?])(?=[^\W_])|(?<=\w)(?=\()|(?<=\))(?=\w)")  # fmt: skip
 _INNER_DOT = re.compile(r"(?<=[a-z]{2})\.(?=[a-z])|(?<=\d)\.(?=[a-z])")
 _SPACES = re.compile(r"[ ]{2,}")
 _PARAGRAPH = re.compile(r"[ ]*\n[ ]*(?:\n[ ]*)+")
@@ -65,12 +68,14 @@ def read_lines(text: str) -> str:
     """Drops bullets and heading marks, ends list items with a full stop; a blank line stays a paragraph's end."""
     text = _BULLET.sub("", _ITEM_END.sub(".\n", text))
     text = _PARAGRAPH.sub("\0", text)
+    text = _GLUED_SENTENCES.sub(" ", text)
     return _LINE.sub(" ", text).replace("\0", "\n\n").strip()
 
 
 def read_signs(text: str) -> str:
     """'&' -> 'and', '5 < 6' -> '... is less than ...', '#hope' -> 'hashtag hope', '*really*' -> 'really'."""
     text = _EMPHASIS.sub(r"\2", _SILENT.sub("", text.translate(_BRACKETS)))
+    text = _AND.sub(r"\1and\2", text)
     text = _EN_DASH.sub("-", text).replace("–", " — ")
     text = _SHARP.sub(" sharp", _LEADING_DOT.sub("dot ", text))
     text = _LESS.sub(lambda found: f" {_LESS_WORDS[found[1] or found[2]]} ", text)
@@ -121,7 +126,7 @@ def tidy(text: str) -> str:
 
 def close_paragraphs(text: str) -> str:
     """A full stop at the end of each paragraph that has no final punctuation: models are taught with one."""
-    return re.sub(r"""(?<=[\w'"),;:\ue001])(?<![.!?…]["')])([\ue000 ]*)$""", _closing, text, flags=re.MULTILINE)
+    return re.sub(r"""(?<=[\w'")\ue001])(?<![.!?…]["')])([\ue000 ]*)$""", _closing, text, flags=re.MULTILINE)
 
 
 def _closing(found: re.Match[str]) -> str:
