@@ -1,16 +1,17 @@
-"""Words to phonemes by hibari-tts (Apache-2.0): dictionaries of 180,000 words, word classes, American and British.
+"""Words to phonemes by hibari-tts (Apache-2.0): dictionaries of 180,000 words, word classes, American and
+British.
 
-What is in no dictionary goes, in this order, to: a few interjections, stretched words shortened ('Nooo' -> 'no'),
-hibari's letter-to-sound net (onnxruntime, loaded at the first unknown word), and spelling letter by letter, so that no
-word is ever silent. Everything is loaded at the first call and kept. Double quotes have no sound: hibari's tagger
-gives them at random, so they are left out of the phonemes.
+What is in no dictionary goes, in this order, to: a few interjections, stretched words shortened ('Nooo' ->
+'no'), hibari's letter-to-sound net (onnxruntime, loaded at the first unknown word), and spelling letter by
+letter, so that no word is ever silent. Everything is loaded at the first call and kept. Double quotes have no
+sound: hibari's tagger gives them at random, so they are left out of the phonemes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,15 +31,20 @@ _ROMAN = re.compile(r"[IVXLCDM]+\Z")
 _NET_LETTERS = 24
 
 _EXTRA: dict[Accent, dict[str, str]] = {
-    "us": {"hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜɹ", "grr": "ɡɹˈɜɹ",
-           "pfft": "pfˈʌt", "tsk": "tˈɪsk", "eww": "ˈiu", "aww": "ˈɔ", "ahh": "ˈɑ", "aah": "ˈɑ", "argh": "ˈɑɹɡ",
-           "aargh": "ˈɑɹɡ", "ugh": "ˈʌɡ", "ohh": "ˈO", "résumé": "ɹˈɛzəmˌA", "haha": "hɑhˈɑ", "hahaha": "hˌɑhɑhˈɑ",
-           "psst": "psˈɪst"},
-    "gb": {"hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜː", "grr": "ɡɹˈɜː",
-           "pfft": "pfˈʌt", "tsk": "tˈɪsk", "eww": "ˈiːuː", "aww": "ˈɔː", "ahh": "ˈɑː", "aah": "ˈɑː", "argh": "ˈɑːɡ",
-           "aargh": "ˈɑːɡ", "ugh": "ˈʌɡ", "ohh": "ˈQ", "résumé": "ɹˈɛzjʊmˌA", "haha": "hɑːhˈɑː",
-           "hahaha": "hˌɑːhɑːhˈɑː", "psst": "psˈɪst"},
+    "us": {
+        "hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜɹ", "grr": "ɡɹˈɜɹ",
+        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiu", "aww": "ˈɔ", "ahh": "ˈɑ", "aah": "ˈɑ",
+        "ohh": "ˈO", "ugh": "ˈʌɡ", "argh": "ˈɑɹɡ", "aargh": "ˈɑɹɡ", "haha": "hɑhˈɑ", "hahaha": "hˌɑhɑhˈɑ",
+        "résumé": "ɹˈɛzəmˌA",
+    },
+    "gb": {
+        "hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜː", "grr": "ɡɹˈɜː",
+        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiːuː", "aww": "ˈɔː", "ahh": "ˈɑː", "aah": "ˈɑː",
+        "ohh": "ˈQ", "ugh": "ˈʌɡ", "argh": "ˈɑːɡ", "aargh": "ˈɑːɡ", "haha": "hɑːhˈɑː", "hahaha": "hˌɑːhɑːhˈɑː",
+        "résumé": "ɹˈɛzjʊmˌA",
+    },
 }  # fmt: skip
+"""Interjections that the dictionaries lack or spell without a vowel, and what accents tell apart."""
 
 
 class Token(NamedTuple):
@@ -83,7 +89,7 @@ class Speller:
         ]
 
     def _split(self, piece: str) -> list[Any]:
-        """hibari's tokens of a piece without marks; final punctuation apart, so that 'U.S.' keeps its full stop."""
+        """hibari's tokens of a piece without marks; its last stop apart, or 'U.S.' would eat it."""
         trimmed = piece.rstrip(" ")
         end = _END.search(trimmed)
         body = trimmed[: end.start()] if end else trimmed
@@ -98,7 +104,8 @@ class Speller:
         joined: list[tuple[str, str]] = []
         for text, space in pairs:
             before = joined[-1] if joined else ("", " ")
-            if before[0].startswith("'") and not before[1] and f"{before[0]}{text}".lower() in self._g2p.lexicon.golds.d:
+            whole = (before[0] + text).lower()
+            if whole[0] == "'" and before[0] and not before[1] and whole in self._g2p.lexicon.golds.d:
                 joined[-1] = (before[0] + text, space)
             else:
                 joined.append((text, space))
@@ -157,7 +164,11 @@ class Speller:
         return self._net(letters) or ""
 
     def _spell(self, word: str) -> str:
-        letters = [self._g2p.lexicon.golds.get(letter.upper()) for letter in without_accents(word) if letter.isalpha()]
+        letters = [
+            self._g2p.lexicon.golds.get(letter.upper())
+            for letter in without_accents(word)
+            if letter.isalpha()
+        ]
         return " ".join(str(name) for name in letters if isinstance(name, str))
 
     def _sounds(self, text: str, phonemes: str) -> str:
@@ -169,7 +180,7 @@ class Speller:
         return clean
 
 
-@lru_cache(maxsize=None)
+@cache
 def speller(accent: Accent) -> Speller:
     """The G2P of 'us' or 'gb', loaded once (0.4 s)."""
     return Speller(accent)
