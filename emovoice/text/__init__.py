@@ -20,8 +20,9 @@ __all__ = ["Accent", "Reading", "Sentence", "read"]
 def read(text: str, *, accent: Accent = "us") -> Reading:
     """What is said for a text, as sentences of phonemes with pauses, and what could not be read as written.
 
-    `[pause:0.4s]` (or `ms`, 0 to 10 s) is a silence, `<word|PHONEMES>` a pronunciation (see `markup.phonemes`).
-    Raises InputError for text without anything to say, a wrong accent, pause or pronunciation.
+    `[pause:0.4s]` (or `ms`, 0 to 10 s) is a silence, `<word|PHONEMES>` a pronunciation (see
+    `markup.phonemes`). Raises InputError for text without anything to say, a wrong accent, pause or
+    pronunciation.
     """
     from emovoice.text import g2p, markup, normalise, segment
 

@@ -1,8 +1,8 @@
 """Reaches the pronunciation part of hibari-tts without loading its synthesiser.
 
-`import hibari` loads onnxruntime and numpy (0.6 s) although the G2P is plain Python (0.03 s) and needs onnxruntime
-only for words that are in no dictionary. So `hibari/g2p` is loaded as a package of its own, under a private name;
-`hibari` itself stays importable for whoever wants it.
+`import hibari` loads onnxruntime and numpy (0.6 s) although the G2P is plain Python (0.03 s) and needs
+onnxruntime only for words that are in no dictionary. So `hibari/g2p` is loaded as a package of its own, under
+a private name; `hibari` itself stays importable for whoever wants it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 _NAME = "_emovoice_hibari_g2p"
 
 
-@lru_cache(maxsize=None)
+@cache
 def package() -> ModuleType:
     """The module `hibari.g2p` (G2P, Tok). Raises ModuleNotFoundError where hibari-tts is not installed."""
     found = importlib.util.find_spec("hibari")

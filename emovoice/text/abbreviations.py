@@ -1,4 +1,4 @@
-"""Spells out abbreviations, initials, dotted acronyms and roman numerals, and decides which of their dots end a sentence.
+"""Spells out abbreviations, initials, acronyms, roman numerals; decides which dots end a sentence.
 
 Afterwards a full stop followed by a space is the end of a sentence. Pure functions on text.
 """
@@ -10,77 +10,86 @@ import re
 from emovoice.text import numbers
 
 _TITLES = {
-    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "Prof": "Professor", "Mt": "Mount", "Ft": "Fort",
-    "Gen": "General", "Gov": "Governor", "Sen": "Senator", "Rep": "Representative", "Capt": "Captain",
-    "Lt": "Lieutenant", "Col": "Colonel", "Sgt": "Sergeant", "Cmdr": "Commander", "Cpl": "Corporal", "Maj": "Major",
-    "Adm": "Admiral", "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Supt": "Superintendent",
-    "Fr": "Father", "Msgr": "Monsignor", "Messrs": "Messieurs", "St": "Saint",
+    "Mr": "Mister", "Mrs": "Missus", "Ms": "Miz", "Dr": "Doctor", "Prof": "Professor", "Mt": "Mount",
+    "Ft": "Fort", "Gen": "General", "Gov": "Governor", "Sen": "Senator", "Rep": "Representative",
+    "Capt": "Captain", "Lt": "Lieutenant", "Col": "Colonel", "Sgt": "Sergeant", "Cmdr": "Commander",
+    "Cpl": "Corporal", "Maj": "Major", "Adm": "Admiral", "Rev": "Reverend", "Hon": "Honorable",
+    "Pres": "President", "Supt": "Superintendent", "Fr": "Father", "Msgr": "Monsignor", "Messrs": "Messieurs",
+    "St": "Saint",
 }  # fmt: skip
 _BARE_TITLES = "Mr|Mrs|Ms|Dr|Prof|St"
 
 _NEVER_LAST = {
-    "e.g.": "for example", "i.e.": "that is", "cf.": "compare", "vs.": "versus", "v.": "versus", "approx.":
-    "approximately", "ca.": "circa", "viz.": "namely", "vol.": "volume", "fig.": "figure", "figs.": "figures",
-    "ch.": "chapter", "chap.": "chapter", "pp.": "pages", "p.": "page", "no.": "number", "nos.": "numbers",
-    "ed.": "edition", "eds.": "editors", "sec.": "section", "incl.": "including", "esp.": "especially",
-    "resp.": "respectively", "tel.": "telephone", "ext.": "extension", "attn.": "attention", "w.r.t.":
-    "with respect to", "a.k.a.": "also known as",
+    "e.g.": "for example", "i.e.": "that is", "cf.": "compare", "vs.": "versus", "v.": "versus",
+    "approx.": "approximately", "ca.": "circa", "viz.": "namely", "vol.": "volume", "fig.": "figure",
+    "figs.": "figures", "ch.": "chapter", "chap.": "chapter", "pp.": "pages", "p.": "page", "no.": "number",
+    "nos.": "numbers", "ed.": "edition", "eds.": "editors", "sec.": "section", "incl.": "including",
+    "esp.": "especially", "resp.": "respectively", "tel.": "telephone", "ext.": "extension",
+    "attn.": "attention", "w.r.t.": "with respect to", "a.k.a.": "also known as",
 }  # fmt: skip
-_NEEDS_NUMBER = frozenset({"ch.", "chap.", "pp.", "p.", "no.", "nos.", "vol.", "fig.", "figs.", "sec.", "ext."})
+_NEEDS_NUMBER = frozenset(
+    {"ch.", "chap.", "pp.", "p.", "no.", "nos.", "vol.", "fig.", "figs.", "sec.", "ext."}
+)
 _MAY_TAKE_ROMAN = frozenset({"ch.", "chap.", "vol.", "sec."})
 _MAY_BE_LAST = {
-    "etc.": "et cetera", "et al.": "et al", "jr.": "Junior", "sr.": "Senior", "inc.": "Incorporated", "ltd.": "Limited",
-    "corp.": "Corporation", "co.": "Company", "bros.": "Brothers", "ave.": "Avenue", "blvd.": "Boulevard",
-    "rd.": "Road", "ln.": "Lane", "hwy.": "Highway", "pkwy.": "Parkway", "apt.": "Apartment", "bldg.": "Building",
-    "dept.": "Department", "univ.": "University", "assn.": "Association", "govt.": "Government", "est.":
-    "established", "min.": "minimum", "max.": "maximum", "misc.": "miscellaneous", "a.m.": "A.M", "p.m.": "P.M",
-    "ph.d.": "P.H.D", "m.d.": "M.D", "b.c.": "B.C", "a.d.": "A.D", "esq.": "Esquire", "sq.": "Square",
-    "mon.": "Monday", "tue.": "Tuesday", "tues.": "Tuesday", "wed.": "Wednesday", "thu.": "Thursday", "thur.":
-    "Thursday", "thurs.": "Thursday", "fri.": "Friday", "jan.": "January", "feb.": "February", "aug.": "August",
-    "sept.": "September", "oct.": "October", "nov.": "November", "dec.": "December", "dr.": "Drive", "st.": "Street",
+    "etc.": "et cetera", "et al.": "et al", "jr.": "Junior", "sr.": "Senior", "inc.": "Incorporated",
+    "ltd.": "Limited", "corp.": "Corporation", "co.": "Company", "bros.": "Brothers", "ave.": "Avenue",
+    "blvd.": "Boulevard", "rd.": "Road", "ln.": "Lane", "hwy.": "Highway", "pkwy.": "Parkway",
+    "apt.": "Apartment", "bldg.": "Building", "dept.": "Department", "univ.": "University",
+    "assn.": "Association", "govt.": "Government", "est.": "established", "min.": "minimum",
+    "max.": "maximum", "misc.": "miscellaneous", "a.m.": "A.M", "p.m.": "P.M", "ph.d.": "P.H.D",
+    "m.d.": "M.D", "b.c.": "B.C", "a.d.": "A.D", "esq.": "Esquire", "sq.": "Square", "mon.": "Monday",
+    "tue.": "Tuesday", "tues.": "Tuesday", "wed.": "Wednesday", "thu.": "Thursday", "thur.": "Thursday",
+    "thurs.": "Thursday", "fri.": "Friday", "jan.": "January", "feb.": "February", "aug.": "August",
+    "sept.": "September", "oct.": "October", "nov.": "November", "dec.": "December", "dr.": "Drive",
+    "st.": "Street",
 }  # fmt: skip
 _CAPITAL_ONLY = frozenset(
     "jr. sr. inc. co. corp. ave. rd. ln. mon. wed. fri. oct. dec. nov. dr. st. sq. est. univ. bros.".split()
 )
 """Read as abbreviations only with a capital letter: 'co.' or 'dec.' may be words, or ends of them."""
 
+_NOT_BEFORE_PUNCTUATION = frozenset("min. max. sq. wed. dr. st. oct. mon. dec.".split())
+
 _STARTERS = frozenset(
-    """a about after all also although am an and another any are as at because before both but by can could did do does
-    during each even every few finally first for from had has have he her here his how however i if in is it its last
-    later let like many maybe meanwhile more most my neither never next no nobody none nor not nothing now of on once
-    one only or other our perhaps please shall she should since so some someone somehow still such suddenly than that
-    the their them then there therefore these they this those though through thus to today tomorrow too two under until
-    was we well were what when where whether which while who whose why will with without would yes yesterday yet you
-    your""".split()
+    """a about after all also although am an and another any are as at because before both but by can could
+    did do does during each even every few finally first for from had has have he her here his how
+    however i if in is it its last later let like many maybe meanwhile more most my neither never
+    next no nobody none nor not nothing now of on once one only or other our perhaps please shall
+    she should since so some someone somehow still such suddenly than that the their them then there
+    therefore these they this those though through thus to today tomorrow too two under until was we
+    well were what when where whether which while who whose why will with without would yes
+    yesterday yet you your""".split()
 )
 """Words that, with a capital, tell that a sentence has begun rather than that a name goes on."""
 _NOT_NAMES = frozenset(
-    """plan vitamin group part type grade class team room section appendix hepatitis figure table gate exit block
-    building category option point product column row version side level stage phase schedule form exhibit
-    plans a an the""".split()
+    """plan vitamin group part type grade class team room section appendix hepatitis figure table gate exit
+    block building category option point product column row version side level stage phase schedule
+    form exhibit plans a an the""".split()
 )
 
 _ORDINAL_NAMES = (
     "Pope", "King", "Queen", "Henry", "Louis", "Edward", "George", "William", "Charles", "James", "Richard",
-    "Elizabeth", "Napoleon", "Pius", "Benedict", "Leo", "John Paul", "John", "Paul", "Ramses", "Ramesses", "Frederick",
-    "Philip", "Alexander", "Nicholas", "Peter", "Catherine", "Ivan", "Umberto", "Emmanuel", "Gustav", "Christian",
-    "Ferdinand", "Francis", "Gregory", "Innocent", "Clement", "Mary", "Margaret", "Robert", "Stephen", "Haakon",
-    "Juan Carlos", "Felipe", "Alfonso", "Otto", "Darius", "Xerxes", "Ptolemy", "Cleopatra", "Malcolm", "Urban",
-    "Wilhelm", "Karl", "Friedrich", "Christina", "Victor",
+    "Elizabeth", "Napoleon", "Pius", "Benedict", "Leo", "John Paul", "John", "Paul", "Ramses", "Ramesses",
+    "Frederick", "Philip", "Alexander", "Nicholas", "Peter", "Catherine", "Ivan", "Umberto", "Emmanuel",
+    "Gustav", "Christian", "Ferdinand", "Francis", "Gregory", "Innocent", "Clement", "Mary", "Margaret",
+    "Robert", "Stephen", "Haakon", "Juan Carlos", "Felipe", "Alfonso", "Otto", "Darius", "Xerxes", "Ptolemy",
+    "Cleopatra", "Malcolm", "Urban", "Wilhelm", "Karl", "Friedrich", "Christina", "Victor",
 )  # fmt: skip
 _CARDINAL_NAMES = (
-    "Chapter", "Part", "Act", "Scene", "Section", "Volume", "Book", "Phase", "Article", "War", "Mark", "Type", "Level",
-    "Stage", "Class", "Grade", "Super Bowl", "Apollo", "Gemini", "Fantasy", "Episode", "Round", "Rocky", "Appendix",
-    "Title", "Canto", "Psalm", "Sonnet", "Lesson", "Unit", "Figure", "Table", "Version", "Corps", "Titan", "Saturn",
+    "Chapter", "Part", "Act", "Scene", "Section", "Volume", "Book", "Phase", "Article", "War", "Mark", "Type",
+    "Level", "Stage", "Class", "Grade", "Super Bowl", "Apollo", "Gemini", "Fantasy", "Episode", "Round",
+    "Rocky", "Appendix", "Title", "Canto", "Psalm", "Sonnet", "Lesson", "Unit", "Figure", "Table", "Version",
+    "Corps", "Titan", "Saturn",
 )  # fmt: skip
 _NUMERAL = r"([IVXLCDM]+)\b(?!['.]\w*[a-rt-z])"
 _REGNAL = re.compile(rf"\b({'|'.join(_ORDINAL_NAMES)}) (?=[IVX]){_NUMERAL}")
 _CHAPTER = re.compile(rf"\b({'|'.join(_CARDINAL_NAMES)}) {_NUMERAL}")
-_SMALL_CHAPTER = re.compile(rf"\b(chapter|part|act|scene|section|volume|book|phase|appendix) (?=[IVX]{{2}}){_NUMERAL}")
-
-_DOTTED = "|".join(
-    re.escape(short) for short in sorted({*_NEVER_LAST, *_MAY_BE_LAST}, key=len, reverse=True)
+_SMALL_CHAPTER = re.compile(
+    rf"\b(chapter|part|act|scene|section|volume|book|phase|appendix) (?=[IVX]{{2}}){_NUMERAL}"
 )
+
+_DOTTED = "|".join(re.escape(short) for short in sorted({*_NEVER_LAST, *_MAY_BE_LAST}, key=len, reverse=True))
 _ABBREVIATION = re.compile(rf"(?<![\w.'-])({_DOTTED})(?!\w)", re.IGNORECASE)
 _TITLE = re.compile(rf"(?<![\w.'-])(?:({'|'.join(_TITLES)})\.|({_BARE_TITLES})) (?=(?:and )?[A-Z]|\ue001)")
 _STREET = re.compile(r"(?<=[a-z] )(St|Dr)\.(?= [a-z(]|,|;|\)|\s*\Z|\s*\n|[!?])")
@@ -105,7 +114,7 @@ def read_abbreviations(text: str) -> str:
 
 
 def read_romans(text: str) -> str:
-    """'Chapter IV' -> 'Chapter four', 'Henry VIII' -> 'Henry the eighth'; after other words nothing is a numeral."""
+    """'Chapter IV' -> 'Chapter four', 'Henry VIII' -> 'Henry the eighth'; elsewhere nothing is."""
 
     def chapter(found: re.Match[str]) -> str:
         value = numbers.roman(found[2])
@@ -113,7 +122,9 @@ def read_romans(text: str) -> str:
 
     def regnal(found: re.Match[str]) -> str:
         value = numbers.roman(found[2])
-        follows_verb = re.match(r" (?:am|was|have|had|think|know|will|would|can|do|did|saw|said)\b", _rest(found))
+        follows_verb = re.match(
+            r" (?:am|was|have|had|think|know|will|would|can|do|did|saw|said)\b", _rest(found)
+        )
         if value is None or (found[2] == "I" and follows_verb):
             return found[0]
         return f"{found[1]} the {numbers.ordinal(value)}"
@@ -125,7 +136,7 @@ def _title(found: re.Match[str]) -> str:
     short = found[1] or found[2]
     # "Elm St. He left": a street when a name comes before and a sentence begins after.
     name_before = re.search(r"\b[A-Z][a-z]+ \Z", _before(found))
-    if short in ("St", "Dr") and name_before:
+    if short in ("St", "Dr") and name_before is not None:
         if found[1] and _starts_sentence(found.string[found.end() - 1 : found.end() + 40]):
             return ("Street" if short == "St" else "Drive") + ". "
         if not found[1] and short == "St":
@@ -138,15 +149,15 @@ def _expansion(found: re.Match[str]) -> str:
     short, capital = written.lower(), written[0].isupper()
     rest = _rest(found)
     if short in _NEVER_LAST:
-        if short in _NEEDS_NUMBER and not re.match(r" ?\d", rest):
-            if short not in _MAY_TAKE_ROMAN or not re.match(r" ?[IVXLC]+\b", rest):
-                return written
+        figure = r" ?(?:\d|[IVXLC]+\b)" if short in _MAY_TAKE_ROMAN else r" ?\d"
+        if short in _NEEDS_NUMBER and not re.match(figure, rest):
+            return written
         if short in ("v.", "ed.", "ca.", "esp.", "resp.") and not re.match(r" [\w(]", rest):
             return written
         return _with_case(_NEVER_LAST[short], capital)
     if short in _CAPITAL_ONLY and not capital:
         return written
-    if short in ("min.", "max.", "sq.", "wed.", "dr.", "st.", "oct.", "mon.", "dec.") and not re.match(r"[ ,;)]", rest):
+    if short in _NOT_BEFORE_PUNCTUATION and not re.match(r"[ ,;)]", rest):
         return written
     words = _MAY_BE_LAST[short]
     return words + _stop(found)
@@ -185,8 +196,17 @@ def _starts_sentence(rest: str) -> bool:
     following = _NEXT_WORD.match(rest.replace("\ue000", " "))
     if not following or not following[1][0].isupper():
         return False
-    return following[1].split("'")[0].lower() in _STARTERS or bool(re.match(r"""["'(]*\s+["'(]*\b(?:M(?:r|rs|s)|Dr)\b""",
-                                                                            rest))  # fmt: skip
+    first = following[1].split("'")[0]
+    return first.lower() in _STARTERS or first in (
+        "Mr",
+        "Mrs",
+        "Ms",
+        "Dr",
+        "Mister",
+        "Missus",
+        "Miz",
+        "Doctor",
+    )
 
 
 def _with_case(words: str, capital: bool) -> str:

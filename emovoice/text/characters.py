@@ -1,8 +1,9 @@
 """Folds Unicode to the few characters that the rest of the room knows, and says what it could not keep.
 
-Kept: ASCII, Latin letters with accents, `…`, `—`, a handful of signs that other steps read (`£ € ¥ ° ...`) and the
-two marks of `markup`. Other scripts are transliterated by anyascii (ISC licence, no dependencies) with a warning;
-emoji, pictograms and control characters are left out with a warning; invisible formatting is left out silently.
+Kept: ASCII, Latin letters with accents, `…`, `—`, a handful of signs that other steps read (`£ € ¥ ° ...`)
+and the two marks of `markup`. Other scripts are transliterated by anyascii (ISC licence, no dependencies)
+with a warning; emoji, pictograms and control characters are left out with a warning; invisible formatting is
+left out silently.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ MARKS = PAUSE_MARK + WORD_MARK
 READ_LATER = "£€¥₹₩¢°…—×÷±≤≥≠≈∞√½¼¾⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞‰²³§№Ωµ™®©→←↔•–"
 """Signs beyond ASCII that a later step turns into words."""
 
-MAX_WORD_LETTERS = 24
-"""Longer runs of letters are broken: the letter-to-sound net reads no more than this."""
+MAX_WORD_LETTERS = 45
+"""Longer runs of letters are broken; the longest word in English dictionaries has 45."""
 MAX_CHUNK = 60
-"""Longer runs without a space are broken at their hyphens and dots."""
+"""Longer runs without a space are broken at their hyphens, once addresses and figures are read."""
+MAX_STRETCH = 400
+"""Longer runs without a space are broken before anything is read."""
 
 _SAME = str.maketrans(
     {
@@ -38,7 +41,8 @@ _SAME = str.maketrans(
         **dict.fromkeys("\r\x85\u2028", "\n"),
         "\u2029": "\n\n",
         "。": ". ", "、": ", ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ", "¿": "", "¡": "",
-        "⁄": "/", "∕": "/", "¦": "|", "·": "•", "‣": "•", "◦": "•", "▪": "•", "●": "•", "⇒": "→", "➜": "→", "➔": "→",
+        "⁄": "/", "∕": "/", "¦": "|", "·": "•", "‣": "•", "◦": "•", "▪": "•", "●": "•", "⇒": "→", "➜": "→",
+        "➔": "→",
         "µ": "µ", "Å": "Å", "℃": "°C", "℉": "°F", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl",
         **{chr(0x2080 + digit): str(digit) for digit in range(10)},
     }
@@ -49,20 +53,26 @@ _ENTITY = re.compile(r"&(amp|quot|apos|nbsp|#39);")
 _ENTITIES = {"amp": "&", "quot": '"', "apos": "'", "nbsp": " ", "#39": "'"}
 _LETTERS = re.compile(rf"[^\W\d_]{{{MAX_WORD_LETTERS + 1},}}")
 _CHUNK = re.compile(rf"\S{{{MAX_CHUNK + 1},}}")
+_STRETCH = re.compile(rf"\S{{{MAX_STRETCH + 1},}}")
+_JOINTS = re.compile(r"(?<=[^\w\s])(?=\w)")
+_SAME_SIGN = re.compile(r"([^\w\s\ue000\ue001])\1{3,}")
+_SPACES = re.compile(r" {2,}")
+_NEWLINES = re.compile(r"\n\s*\n")
 _SAME_LETTER = re.compile(r"([^\W\d_])\1{3,}")
 _SHOWN = 3
 
 
 def fold(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text in known characters, and a warning for each kind of character that was read otherwise or left out."""
+    """The text in known characters, and a warning for each kind that was read otherwise or left out."""
     text = _ENTITY.sub(lambda found: _ENTITIES[found[1]], text.replace("\r\n", "\n"))
-    text = unicodedata.normalize("NFC", text).translate(_SAME)
+    text = _shorten_runs(unicodedata.normalize("NFC", text).translate(_SAME))
+    text, broken = _break_stretches(text)
     text = _MICRO.sub(r"\1µ", text)
     text = _GREEK.sub(lambda found: f" {_greek_name(found[1])} ", text)
     strange = {character for character in text if not _is_known(character)}
     if not strange:
-        return text, ()
-    warnings = [*_script_warnings(text, strange), *_dropped_warnings(text, strange)]
+        return text, broken
+    warnings = [*broken, *_script_warnings(text, strange), *_dropped_warnings(text, strange)]
     return text.translate({ord(character): _replacement(character) for character in strange}), tuple(warnings)
 
 
@@ -86,6 +96,28 @@ def break_long_words(text: str) -> tuple[str, tuple[str, ...]]:
     return text, (f"words of more than {MAX_WORD_LETTERS} letters were broken: {_examples(broken)}",)
 
 
+def _shorten_runs(text: str) -> str:
+    """At most three equal signs, one space and one blank line in a row: keeps later steps linear."""
+    return _NEWLINES.sub("\n\n", _SPACES.sub(" ", _SAME_SIGN.sub(r"\1\1\1", text)))
+
+
+def _break_stretches(text: str) -> tuple[str, tuple[str, ...]]:
+    """Breaks what has no space for more than MAX_STRETCH characters, behind signs or simply anywhere."""
+    stretches = _STRETCH.findall(text)
+    if not stretches:
+        return text, ()
+
+    def split(found: re.Match[str]) -> str:
+        return _STRETCH.sub(in_pieces, _JOINTS.sub(" ", found[0]))
+
+    def in_pieces(found: re.Match[str]) -> str:
+        whole = found[0]
+        return " ".join(whole[at : at + MAX_STRETCH] for at in range(0, len(whole), MAX_STRETCH))
+
+    warning = f"{len(stretches)} stretches of more than {MAX_STRETCH} characters without a space were broken"
+    return _STRETCH.sub(split, text), (f"{warning}: {_examples(stretches)}",)
+
+
 def is_latin(letter: str) -> bool:
     """Whether a letter belongs to the Latin script, with or without accents."""
     return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN ")
@@ -103,7 +135,9 @@ def without_accents(word: str) -> str:
 def _is_known(character: str) -> bool:
     if character.isascii():
         return character.isprintable() or character == "\n"
-    return character in READ_LATER or character in MARKS or (character.isalpha() and _is_plain_latin(character))
+    return (
+        character in READ_LATER or character in MARKS or (character.isalpha() and _is_plain_latin(character))
+    )
 
 
 def _is_plain_latin(letter: str) -> bool:
@@ -128,7 +162,16 @@ def _script(character: str) -> str:
     if unicodedata.category(character)[0] not in "LM" or is_latin(character):
         return ""
     first = unicodedata.name(character, "").split(" ")[0].split("-")[0]
-    if first in ("COMBINING", "MODIFIER", "VARIATION", "FULLWIDTH", "MATHEMATICAL", "FEMININE", "MASCULINE", ""):
+    if first in (
+        "COMBINING",
+        "MODIFIER",
+        "VARIATION",
+        "FULLWIDTH",
+        "MATHEMATICAL",
+        "FEMININE",
+        "MASCULINE",
+        "",
+    ):
         return ""
     return first if first == "CJK" else first.capitalize()
 

@@ -21,9 +21,7 @@ _DOTTED = re.compile(r"(?<![\w.])(\d{1,2})\.(\d{1,2})\.(\d{4})(?!\w|\.\d)")
 _MONTH_DAY = re.compile(rf"\b{_MONTH} {_DAY}\b(?![:%\d]|\.\d)(?:(,?) {_YEAR}\b)?")
 _DAY_MONTH = re.compile(rf"(?:\b([Tt]he) )?(?<![\w.,:])\b{_DAY}(?: of)? {_MONTH}(?:(,?) {_YEAR}\b)?")
 _MONTH_YEAR = re.compile(rf"\b{_MONTH}(,?) {_YEAR}\b")
-_TIME = re.compile(
-    r"(?<![\w:.])(\d{1,2})[:.](\d{2})(?::(\d{2}))?(?: ?([AaPp])\.?[Mm]\b(\.?))?(?![\w:]|\.\d)"
-)
+_TIME = re.compile(r"(?<![\w:.])(\d{1,2})[:.](\d{2})(?::(\d{2}))?(?: ?([AaPp])\.?[Mm]\b(\.?))?(?![\w:]|\.\d)")
 _HOUR = re.compile(r"(?<![\w:.,])(\d{1,2}) ?([AaPp])(?:\.[Mm]\b(\.?)|[Mm]\b())")
 _DECADE = re.compile(r"(?<![\w.])(1[1-9]\d0|20\d0|\d0)'?s\b")
 _SHORT_DECADE = re.compile(r"(?<!\w)'([1-9]0)'?s\b")
@@ -58,7 +56,11 @@ def read_dates(text: str, british: bool) -> str:
         if not 1 <= day <= 31:
             return found[0]
         stop = "." if found[0].endswith(".") and _STARTS_SENTENCE.match(_rest(found)) else ""
-        return f"{the} {numbers.ordinal(day, british)} of {_SHORT[month]}" + _year_after(comma, year, british) + stop
+        return (
+            f"{the} {numbers.ordinal(day, british)} of {_SHORT[month]}"
+            + _year_after(comma, year, british)
+            + stop
+        )
 
     for pattern, reading in ((_ISO, iso), (_SLASHED, slashed), (_DOTTED, dotted),
                              (_DAY_MONTH, day_month), (_MONTH_DAY, month_day)):  # fmt: skip

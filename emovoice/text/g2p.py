@@ -1,16 +1,17 @@
-"""Words to phonemes by hibari-tts (Apache-2.0): dictionaries of 180,000 words, word classes, American and British.
+"""Words to phonemes by hibari-tts (Apache-2.0): dictionaries of 180,000 words, word classes, American and
+British.
 
-What is in no dictionary goes, in this order, to: a few interjections, stretched words shortened ('Nooo' -> 'no'),
-hibari's letter-to-sound net (onnxruntime, loaded at the first unknown word), and spelling letter by letter, so that no
-word is ever silent. Everything is loaded at the first call and kept. Double quotes have no sound: hibari's tagger
-gives them at random, so they are left out of the phonemes.
+What is in no dictionary goes, in this order, to: a few interjections, stretched words shortened ('Nooo' ->
+'no'), hibari's letter-to-sound net (onnxruntime, loaded at the first unknown word), and spelling letter by
+letter, so that no word is ever silent. Everything is loaded at the first call and kept. Double quotes have no
+sound: hibari's tagger gives them at random, so they are left out of the phonemes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,18 +28,23 @@ _SOUNDS = frozenset(VOWELS + CONSONANTS)
 _AUDIBLE_PUNCTUATION = frozenset(PUNCTUATION) - frozenset('"“”')
 _STRETCHED = re.compile(r"([a-z])\1{2,}")
 _ROMAN = re.compile(r"[IVXLCDM]+\Z")
-_NET_LETTERS = 20
+_NET_LETTERS = 24
 
 _EXTRA: dict[Accent, dict[str, str]] = {
-    "us": {"hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜɹ", "grr": "ɡɹˈɜɹ",
-           "pfft": "pfˈʌt", "tsk": "tˈɪsk", "eww": "ˈiu", "aww": "ˈɔ", "ahh": "ˈɑ", "aah": "ˈɑ", "argh": "ˈɑɹɡ",
-           "aargh": "ˈɑɹɡ", "ugh": "ˈʌɡ", "ohh": "ˈO", "résumé": "ɹˈɛzəmˌA", "haha": "hɑhˈɑ", "hahaha": "hˌɑhɑhˈɑ",
-           "psst": "psˈɪst"},
-    "gb": {"hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜː", "grr": "ɡɹˈɜː",
-           "pfft": "pfˈʌt", "tsk": "tˈɪsk", "eww": "ˈiːuː", "aww": "ˈɔː", "ahh": "ˈɑː", "aah": "ˈɑː", "argh": "ˈɑːɡ",
-           "aargh": "ˈɑːɡ", "ugh": "ˈʌɡ", "ohh": "ˈQ", "résumé": "ɹˈɛzjʊmˌA", "haha": "hɑːhˈɑː",
-           "hahaha": "hˌɑːhɑːhˈɑː", "psst": "psˈɪst"},
+    "us": {
+        "hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜɹ", "grr": "ɡɹˈɜɹ",
+        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiu", "aww": "ˈɔ", "ahh": "ˈɑ", "aah": "ˈɑ",
+        "ohh": "ˈO", "ugh": "ˈʌɡ", "argh": "ˈɑɹɡ", "aargh": "ˈɑɹɡ", "haha": "hɑhˈɑ", "hahaha": "hˌɑhɑhˈɑ",
+        "résumé": "ɹˈɛzəmˌA",
+    },
+    "gb": {
+        "hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜː", "grr": "ɡɹˈɜː",
+        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiːuː", "aww": "ˈɔː", "ahh": "ˈɑː", "aah": "ˈɑː",
+        "ohh": "ˈQ", "ugh": "ˈʌɡ", "argh": "ˈɑːɡ", "aargh": "ˈɑːɡ", "haha": "hɑːhˈɑː", "hahaha": "hˌɑːhɑːhˈɑː",
+        "résumé": "ɹˈɛzjʊmˌA",
+    },
 }  # fmt: skip
+"""Interjections that the dictionaries lack or spell without a vowel, and what accents tell apart."""
 
 
 class Token(NamedTuple):
@@ -83,15 +89,27 @@ class Speller:
         ]
 
     def _split(self, piece: str) -> list[Any]:
-        """hibari's tokens of a piece without marks; final punctuation apart, so that 'U.S.' keeps its full stop."""
+        """hibari's tokens of a piece without marks; its last stop apart, or 'U.S.' would eat it."""
         trimmed = piece.rstrip(" ")
         end = _END.search(trimmed)
         body = trimmed[: end.start()] if end else trimmed
-        pairs = list(self._g2p.tokenizer(body))
+        pairs = self._with_apostrophes(self._g2p.tokenizer(body))
         pairs += [(mark, "") for mark in (end.group() if end else "")]
         if pairs and len(trimmed) < len(piece):
             pairs[-1] = (pairs[-1][0], " ")
         return [self._tok(text, "", space, phonemes=self._fixed(text)) for text, space in pairs]
+
+    def _with_apostrophes(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Puts ''tis', ''em' and the like together again where the dictionary has them whole."""
+        joined: list[tuple[str, str]] = []
+        for text, space in pairs:
+            before = joined[-1] if joined else ("", " ")
+            whole = (before[0] + text).lower()
+            if whole[0] == "'" and before[0] and not before[1] and whole in self._g2p.lexicon.golds.d:
+                joined[-1] = (before[0] + text, space)
+            else:
+                joined.append((text, space))
+        return joined
 
     def _tag(self, tokens: list[Any]) -> None:
         """Word classes; quotes and pauses are hidden from the tagger, which was not taught with them."""
@@ -108,6 +126,8 @@ class Speller:
         lower = text.lower()
         if lower in self._extra:
             return self._extra[lower]
+        if lower[0] == "'" and len(lower) > 3:
+            return self._known(lower)
         if not _STRETCHED.search(lower) or _ROMAN.match(text):
             return None
         return self._stretched(lower)
@@ -117,10 +137,17 @@ class Speller:
         for shorter in (_STRETCHED.sub(r"\1\1", word), _STRETCHED.sub(r"\1", word)):
             if shorter in self._extra:
                 return self._extra[shorter]
-            known = self._g2p.lexicon.golds.get(shorter) if len(shorter) > 1 else None
+            known = self._known(shorter) if len(shorter) > 1 else None
             if known:
-                return str(known["DEFAULT"] if isinstance(known, dict) else known)
+                return known
         return None
+
+    def _known(self, word: str) -> str | None:
+        """The first dictionary's usual pronunciation."""
+        entry = self._g2p.lexicon.golds.get(word)
+        if isinstance(entry, dict):
+            entry = entry["DEFAULT"]
+        return None if entry is None else str(entry)
 
     def _guess(self, word: str) -> str:
         """Phonemes of a word that is in no dictionary; never empty for a word with letters."""
@@ -137,7 +164,11 @@ class Speller:
         return self._net(letters) or ""
 
     def _spell(self, word: str) -> str:
-        letters = [self._g2p.lexicon.golds.get(letter.upper()) for letter in without_accents(word) if letter.isalpha()]
+        letters = [
+            self._g2p.lexicon.golds.get(letter.upper())
+            for letter in without_accents(word)
+            if letter.isalpha()
+        ]
         return " ".join(str(name) for name in letters if isinstance(name, str))
 
     def _sounds(self, text: str, phonemes: str) -> str:
@@ -149,7 +180,7 @@ class Speller:
         return clean
 
 
-@lru_cache(maxsize=None)
+@cache
 def speller(accent: Accent) -> Speller:
     """The G2P of 'us' or 'gb', loaded once (0.4 s)."""
     return Speller(accent)

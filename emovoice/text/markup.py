@@ -18,21 +18,33 @@ _MARK = re.compile(r"\[pause:([^\[\]\n]*)\]|<([^\s<>|](?:[^<>|\n]*[^\s<>|])?)\|(
 _PAUSE = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(s|ms)\Z", re.IGNORECASE)
 
 _CONSONANTS = {
-    "B": "b", "CH": "ʧ", "D": "d", "DH": "ð", "F": "f", "G": "ɡ", "HH": "h", "JH": "ʤ", "K": "k", "L": "l", "M": "m",
-    "N": "n", "NG": "ŋ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ", "V": "v", "W": "w", "Y": "j",
-    "Z": "z", "ZH": "ʒ",
+    "B": "b", "CH": "ʧ", "D": "d", "DH": "ð", "F": "f", "G": "ɡ", "HH": "h", "JH": "ʤ", "K": "k", "L": "l",
+    "M": "m", "N": "n", "NG": "ŋ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ", "V": "v",
+    "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ",
+}  # fmt: skip
+_SHARED_VOWELS = {
+    "AH": "ʌ", "AW": "W", "AY": "I", "EH": "ɛ", "EY": "A", "IH": "ɪ", "OY": "Y", "UH": "ʊ",
 }  # fmt: skip
 _VOWELS = {
-    "us": {"AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "W", "AY": "I", "EH": "ɛ", "ER": "ɜɹ", "EY": "A", "IH": "ɪ",
-           "IY": "i", "OW": "O", "OY": "Y", "UH": "ʊ", "UW": "u"},
-    "gb": {"AA": "ɑː", "AE": "a", "AH": "ʌ", "AO": "ɔː", "AW": "W", "AY": "I", "EH": "ɛ", "ER": "ɜː", "EY": "A",
-           "IH": "ɪ", "IY": "iː", "OW": "Q", "OY": "Y", "UH": "ʊ", "UW": "uː"},
-}  # fmt: skip
+    "us": {**_SHARED_VOWELS, "AA": "ɑ", "AE": "æ", "AO": "ɔ", "ER": "ɜɹ", "IY": "i", "OW": "O", "UW": "u"},
+    "gb": {
+        **_SHARED_VOWELS,
+        "AA": "ɑː",
+        "AE": "a",
+        "AO": "ɔː",
+        "ER": "ɜː",
+        "IY": "iː",
+        "OW": "Q",
+        "UW": "uː",
+    },
+}
 _WEAK = {"us": {"AH": "ə", "ER": "əɹ"}, "gb": {"AH": "ə", "ER": "ə", "IY": "i"}}
 _STRESS = {"1": STRESSES[0], "2": STRESSES[1], "0": "", "": ""}
 _ARPABET = re.compile(r"([A-Z]{1,2})([012]?)\Z")
-_IPA = {"eɪ": "A", "aɪ": "I", "aʊ": "W", "ɔɪ": "Y", "oʊ": "O", "əʊ": "Q", "dʒ": "ʤ", "tʃ": "ʧ", "ɚ": "əɹ", "ɝ": "ɜɹ",
-        "g": "ɡ", "r": "ɹ", "ɾ": "T", "ʔ": "t", "͡": ""}  # fmt: skip
+_IPA = {
+    "eɪ": "A", "aɪ": "I", "aʊ": "W", "ɔɪ": "Y", "oʊ": "O", "əʊ": "Q", "dʒ": "ʤ", "tʃ": "ʧ", "ɚ": "əɹ",
+    "ɝ": "ɜɹ", "g": "ɡ", "r": "ɹ", "ɾ": "T", "ʔ": "t", "͡": "",
+}  # fmt: skip
 _ALLOWED = frozenset(VOWELS + CONSONANTS + STRESSES + LENGTH + SPACE)
 _SOUNDS = frozenset(VOWELS + CONSONANTS)
 
@@ -47,7 +59,7 @@ class Word(NamedTuple):
 
 
 class Marked(NamedTuple):
-    """A text in which each mark is one character, PAUSE_MARK or WORD_MARK, and what they stand for, in order."""
+    """A text in which each mark is one character, PAUSE_MARK or WORD_MARK, and what these stand for."""
 
     text: str
     pauses_s: tuple[float, ...]
@@ -55,7 +67,7 @@ class Marked(NamedTuple):
 
 
 def parse(text: str, accent: Accent = "us") -> Marked:
-    """Takes the marks out of a text. Raises InputError naming a pause or a pronunciation that cannot be used."""
+    """Takes the marks out of a text. Raises InputError naming a bad pause or pronunciation."""
     pauses: list[float] = []
     words: list[Word] = []
 
@@ -71,23 +83,30 @@ def parse(text: str, accent: Accent = "us") -> Marked:
 
 
 def phonemes(written: str, accent: Accent = "us") -> str:
-    """A pronunciation in our symbols, from our symbols, plain IPA or CMU ARPAbet ('M IH1 N AH0 T'); else InputError."""
+    """A pronunciation in our symbols, from these, plain IPA or CMU ARPAbet ('M IH1 N AH0 T').
+
+    Raises InputError naming what it does not know.
+    """
     written = " ".join(written.split())
     pieces = [_ARPABET.match(piece) for piece in written.split(" ")]
     if all(pieces) and any(piece is not None and len(piece[0]) > 1 for piece in pieces):
-        spoken = "".join(_arpabet(piece[1], piece[2], accent, written) for piece in pieces if piece is not None)
+        spoken = "".join(
+            _arpabet(piece[1], piece[2], accent, written) for piece in pieces if piece is not None
+        )
     else:
         spoken = written
         for ipa, symbol in _IPA.items():
             spoken = spoken.replace(ipa, symbol)
     unknown = "".join(sorted(set(spoken) - _ALLOWED))
     if unknown or not _SOUNDS & set(spoken):
-        what = f"the pronunciation has unknown symbols {unknown!r}" if unknown else "the pronunciation is empty"
+        what = (
+            f"the pronunciation has unknown symbols {unknown!r}" if unknown else "the pronunciation is empty"
+        )
         raise InputError(
             what,
             field="phonemes",
             value=written,
-            remedy="Write <word|PHONEMES> with emovoice.text.symbols.SYMBOLS or ARPAbet such as M IH1 N AH0 T",
+            remedy="Write <word|PHONEMES> in emovoice.text.symbols.SYMBOLS or as ARPAbet (M IH1 N AH0 T)",
         )
     return spoken
 

@@ -1,11 +1,11 @@
 """Turns written English into words and plain punctuation, ready for the G2P. Pure functions.
 
-Out come letters (with accents), apostrophes and hyphens inside words, spaces, `. , ! ? ; : — … " ( )`, and a newline
-between paragraphs. Normalising twice changes nothing more.
+Out come letters (with accents), apostrophes and hyphens inside words, spaces, `. , ! ? ; : — … " ( )`, and a
+newline between paragraphs. Normalising twice changes nothing more.
 
-Libraries: number words come from hibari-tts (Apache-2.0; see `numbers`), transliteration from anyascii (ISC). A whole
-normaliser was not found that fits: NeMo's wants pynini and compiled grammars, hibari's own has no telephone numbers,
-web addresses, warnings or sentence ends, and num2words is LGPL.
+Libraries: number words come from hibari-tts (Apache-2.0; see `numbers`), transliteration from anyascii (ISC).
+A whole normaliser was not found that fits: NeMo's wants pynini and compiled grammars, hibari's own has no
+telephone numbers, web addresses, warnings or sentence ends, and num2words is LGPL.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from emovoice.text import abbreviations, characters, dates, quantities, signs, web
+
+_MAX_PASSES = 6
 
 
 class Normalised(NamedTuple):
@@ -23,7 +25,22 @@ class Normalised(NamedTuple):
 
 
 def normalise(text: str, *, british: bool = False) -> Normalised:
-    """The text in words. British readers get 'and' in numbers and the day first in 3/4/2021."""
+    """The text in words. British readers get 'and' in numbers and the day first in 3/4/2021.
+
+    Words that were glued to signs come apart in one pass and are read in the next ('-approx.Ten'), so passes
+    are made until nothing changes; ordinary text needs two, the second only to find that.
+    """
+    warnings: dict[str, None] = {}
+    for _ in range(_MAX_PASSES):
+        before = text
+        text, warned = _pass(before, british)
+        warnings.update(dict.fromkeys(warned))
+        if text == before:
+            break
+    return Normalised(text, tuple(warnings))
+
+
+def _pass(text: str, british: bool) -> Normalised:
     text, strange = characters.fold(text)
     text = signs.read_lines(text)
     text = web.read_addresses(text)

@@ -1,7 +1,7 @@
 """Number words: cardinals, ordinals, decimals, years, digit strings, roman numerals.
 
-The words come from hibari-tts' number module (Apache-2.0), which the G2P brings along anyway. `inflect` (MIT) was
-tried and takes 1.8 s to import, num2words is LGPL.
+The words come from hibari-tts' number module (Apache-2.0), which the G2P brings along anyway. `inflect` (MIT)
+was tried and takes 1.8 s to import, num2words is LGPL.
 """
 
 from __future__ import annotations

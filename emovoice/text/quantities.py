@@ -1,4 +1,4 @@
-"""Reads money, measures, percents, fractions, ranges, telephone numbers and plain numbers. Pure functions on text."""
+"""Reads money, measures, fractions, ranges, telephone and plain numbers. Pure functions on text."""
 
 from __future__ import annotations
 
@@ -13,34 +13,44 @@ _CURRENCIES = {
     "₹": ("rupee", "rupees", "paisa", "paise"), "₩": ("won", "won", "jeon", "jeon"),
 }  # fmt: skip
 _CODES = {"USD": "$", "US$": "$", "GBP": "£", "EUR": "€", "JPY": "¥", "INR": "₹", "KRW": "₩"}
-_SCALES = {"k": "thousand", "m": "million", "mn": "million", "mio": "million", "b": "billion", "bn": "billion",
-           "tn": "trillion"}  # fmt: skip
+_SCALES = {
+    "k": "thousand", "m": "million", "mn": "million", "mio": "million", "b": "billion", "bn": "billion",
+    "tn": "trillion",
+}  # fmt: skip
 _SCALE = r"(?: ?(thousand|million|billion|trillion)\b|(k|K|mn|mio|bn|tn|m|M|b|B)\b)?"
 _SIGN = r"(?:US\$|[$£€¥₹₩])"
 
 UNITS: dict[str, tuple[str, str]] = {
     unit: (names[0], names[-1] if len(names) > 1 else names[0] + "s")
     for unit, names in {
-        "km": ("kilometer",), "cm": ("centimeter",), "mm": ("millimeter",), "m": ("meter",), "µm": ("micrometer",),
+        "km": ("kilometer",), "cm": ("centimeter",), "mm": ("millimeter",), "m": ("meter",),
+        "µm": ("micrometer",),
         "nm": ("nanometer",), "kg": ("kilogram",), "g": ("gram",), "mg": ("milligram",), "µg": ("microgram",),
         "lb": ("pound",), "lbs": ("pound",), "oz": ("ounce",), "ft": ("foot", "feet"), "yd": ("yard",),
         "yds": ("yard",), "mi": ("mile",), "mph": ("mile per hour", "miles per hour"),
-        "kph": ("kilometer per hour", "kilometers per hour"), "km/h": ("kilometer per hour", "kilometers per hour"),
-        "km/s": ("kilometer per second", "kilometers per second"), "m/s": ("meter per second", "meters per second"),
+        "kph": ("kilometer per hour", "kilometers per hour"), "km/h": ("kilometer per hour",
+        "kilometers per hour"),
+        "km/s": ("kilometer per second", "kilometers per second"), "m/s": ("meter per second",
+        "meters per second"),
         "Hz": ("hertz", "hertz"), "kHz": ("kilohertz", "kilohertz"), "MHz": ("megahertz", "megahertz"),
         "GHz": ("gigahertz", "gigahertz"), "kB": ("kilobyte",), "KB": ("kilobyte",), "MB": ("megabyte",),
         "GB": ("gigabyte",), "TB": ("terabyte",), "Mbps": ("megabit per second", "megabits per second"),
         "Gbps": ("gigabit per second", "gigabits per second"), "ml": ("milliliter",), "mL": ("milliliter",),
         "cl": ("centiliter",), "l": ("liter",), "L": ("liter",), "gal": ("gallon",), "W": ("watt",),
-        "kW": ("kilowatt",), "MW": ("megawatt",), "GW": ("gigawatt",), "kWh": ("kilowatt hour",), "V": ("volt",),
-        "kV": ("kilovolt",), "mA": ("milliamp",), "dB": ("decibel",), "s": ("second",), "ms": ("millisecond",),
-        "µs": ("microsecond",), "ns": ("nanosecond",), "sec": ("second",), "secs": ("second",), "min": ("minute",),
+        "kW": ("kilowatt",), "MW": ("megawatt",), "GW": ("gigawatt",), "kWh": ("kilowatt hour",),
+        "V": ("volt",),
+        "kV": ("kilovolt",), "mA": ("milliamp",), "dB": ("decibel",), "s": ("second",),
+        "ms": ("millisecond",),
+        "µs": ("microsecond",), "ns": ("nanosecond",), "sec": ("second",), "secs": ("second",),
+        "min": ("minute",),
         "mins": ("minute",), "h": ("hour",), "hr": ("hour",), "hrs": ("hour",), "ha": ("hectare",),
         "m²": ("square meter",), "km²": ("square kilometer",), "cm²": ("square centimeter",),
         "m³": ("cubic meter",), "cm³": ("cubic centimeter",), "sq ft": ("square foot", "square feet"),
-        "px": ("pixel",), "Pa": ("pascal",), "hPa": ("hectopascal",), "kPa": ("kilopascal",), "kcal": ("kilocalorie",),
+        "px": ("pixel",), "Pa": ("pascal",), "hPa": ("hectopascal",), "kPa": ("kilopascal",),
+        "kcal": ("kilocalorie",),
         "kJ": ("kilojoule",), "kΩ": ("kilohm",), "Ω": ("ohm",), "rpm": ("revolution per minute",
-        "revolutions per minute"), "fps": ("frame per second", "frames per second"), "t": ("ton",), "tsp": ("teaspoon",), "tbsp": ("tablespoon",),
+        "revolutions per minute"), "fps": ("frame per second", "frames per second"), "t": ("ton",),
+        "tsp": ("teaspoon",), "tbsp": ("tablespoon",),
         "°C": ("degree Celsius", "degrees Celsius"), "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
         "°": ("degree",), "%": ("percent", "percent"), "‰": ("per mille", "per mille"),
     }.items()
@@ -48,10 +58,14 @@ UNITS: dict[str, tuple[str, str]] = {
 _UNIT = "(" + "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True)) + r")(?![\w²³])"
 _DOTTED_UNIT = r"(?:\b(km|cm|mm|kg|lb|lbs|oz|ft|yd|mi|in|hr|hrs|min|mins|sec|secs|gal|tsp|tbsp)\.)"
 
-_VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
-           "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
+_VULGAR = {
+    "½": "1/2", "¼": "1/4", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5",
+    "⅘": "4/5", "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8",
+}  # fmt: skip
 
-_MONEY = re.compile(rf"(?<![\w$£€])([-–]?)({_SIGN}) ?({NUMBER})(?:([-–])({_SIGN}?)({NUMBER}))?{_SCALE}(?![\w])")
+_MONEY = re.compile(
+    rf"(?<![\w$£€])([-–]?)({_SIGN}) ?({NUMBER})(?:([-–])({_SIGN}?)({NUMBER}))?{_SCALE}(?![\w])"
+)
 _MONEY_BEHIND = re.compile(rf"(?<![\w.,])([-–]?)({NUMBER}){_SCALE} ?([€£₹¥]|(?:USD|GBP|EUR|JPY|INR|KRW)\b)")
 _MONEY_CODE = re.compile(rf"\b(USD|GBP|EUR|JPY|INR|KRW) ?({NUMBER}){_SCALE}{AFTER}")
 _CENTS = re.compile(rf"{BEFORE}({NUMBER}) ?¢")
@@ -60,14 +74,23 @@ _HEIGHT = re.compile(r"""(?<![\w.])(\d{1,2}) ?(?:'|ft) ?(\d{1,2}) ?(?:"|''|in\b)
 _UNIT_RANGE = re.compile(rf"{BEFORE}({NUMBER}) ?(?:%|°[CF]?)? ?(?:[-–—]|to) ?({NUMBER})[ -]?{_UNIT}")
 _MEASURE = re.compile(rf"(?<![\w.,])([-–]?)({NUMBER})[ ]?(?:{_DOTTED_UNIT}|{_UNIT})")
 _MEASURE_HYPHEN = re.compile(rf"(?<![\w.,])({NUMBER})-{_UNIT}")
-_PER = re.compile(r"(?<=[a-z])/(day|week|month|year|hour|hr|h|min|minute|s|sec|second|kg|km|m|l|L|ml|person|night)\b")
+_PER = re.compile(
+    r"(?<=[a-z])/(day|week|month|year|hour|hr|h|min|minute|s|sec|second|kg|km|m|l|L|ml|person|night)\b"
+)
 _PER_NUMBER = re.compile(rf"(?<=[a-zA-Z])/(?={NUMBER} ?[a-zA-Z])")
-_PER_NAMES = {"hr": "hour", "h": "hour", "min": "minute", "s": "second", "sec": "second", "kg": "kilogram",
-              "km": "kilometer", "m": "meter", "l": "liter", "L": "liter", "ml": "milliliter"}  # fmt: skip
+_PER_NAMES = {
+    "hr": "hour", "h": "hour", "min": "minute", "s": "second", "sec": "second", "kg": "kilogram",
+    "km": "kilometer", "m": "meter", "l": "liter", "L": "liter", "ml": "milliliter",
+}  # fmt: skip
 _VULGAR_SIGN = re.compile("(?:(\\d) ?)?([" + "".join(_VULGAR) + "])")
 _MIXED = re.compile(r"(?<![\w.,/])(\d{1,3}) (\d)/(\d{1,2})(?![\w/]|[.,]\d)")
 _FRACTION = re.compile(r"(?<![\w.,/])(\d{1,3})/(\d{1,4})(?![\w/]|[.,]\d)")
-_FIXED = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty", "20/20": "twenty twenty"}
+_FIXED = {
+    "24/7": "twenty-four seven",
+    "9/11": "nine eleven",
+    "50/50": "fifty fifty",
+    "20/20": "twenty twenty",
+}
 
 _PHONE = re.compile(
     r"(?<![\w.,-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?)?\d{2,5}(?:[ .-]\d{2,5}){1,4}(?![\w-]|[.,]\d)"
@@ -112,7 +135,9 @@ def read_money(text: str, british: bool) -> str:
         return ("minus " if minus else "") + _money(_CODES.get(sign, sign), number, scale or short, british)
 
     text = _MONEY.sub(sign_first, text)
-    text = _MONEY_CODE.sub(lambda found: _money(_CODES[found[1]], found[2], found[3] or found[4], british), text)
+    text = _MONEY_CODE.sub(
+        lambda found: _money(_CODES[found[1]], found[2], found[3] or found[4], british), text
+    )
     text = _MONEY_BEHIND.sub(sign_last, text)
     text = _CENTS.sub(lambda found: _count(found[1], "cent", "cents", british), text)
     return _PENCE.sub(lambda found: _count(found[1], "penny", "pence", british), text) if british else text
@@ -132,23 +157,29 @@ def read_measures(text: str, british: bool) -> str:
 
     text = _VULGAR_SIGN.sub(lambda found: (found[1] + " " if found[1] else "") + _VULGAR[found[2]], text)
     text = _MIXED.sub(
-        lambda found: f"{numbers.cardinal(int(found[1]), british)} and "
-        + _a_fraction(int(found[2]), int(found[3]), british),
+        lambda found: (
+            f"{numbers.cardinal(int(found[1]), british)} and "
+            + _a_fraction(int(found[2]), int(found[3]), british)
+        ),
         text,
     )
     text = _HEIGHT.sub(
-        lambda found: f"{_count(found[1], 'foot', 'feet', british)} {_count(found[2], 'inch', 'inches', british)}",
+        lambda found: (
+            _count(found[1], "foot", "feet", british) + " " + _count(found[2], "inch", "inches", british)
+        ),
         text,
     )
     text = _UNIT_RANGE.sub(unit_range, text)
     text = _PER_NUMBER.sub(" per ", text)
-    text = _MEASURE_HYPHEN.sub(lambda found: f"{numbers.spoken(found[1], british)} {UNITS[found[2]][0]}", text)
+    text = _MEASURE_HYPHEN.sub(
+        lambda found: f"{numbers.spoken(found[1], british)} {UNITS[found[2]][0]}", text
+    )
     text = _MEASURE.sub(measure, text)
     return _PER.sub(lambda found: " per " + _PER_NAMES.get(found[1], found[1]), text)
 
 
 def read_telephones(text: str) -> str:
-    """Telephone numbers digit by digit, a comma between the groups: '555-1234', '+44 20 7946 0958', '(555) 123-4567'."""
+    """'555-1234', '+44 20 7946 0958', '(555) 123-4567': digit by digit, a comma between the groups."""
 
     def groups(found: re.Match[str]) -> str:
         number = found[0]
@@ -172,7 +203,7 @@ def read_fractions(text: str, british: bool) -> str:
         above, below = int(found[1]), int(found[2])
         if found[0] in _FIXED:
             return _FIXED[found[0]]
-        if 0 < above < below <= 20 or below in (2, 3, 4) or below in (100, 1000) and 0 < above < below:
+        if 0 < above < below <= 20 or below in (2, 3, 4) or (below in (100, 1000) and 0 < above < below):
             return numbers.fraction(above, below, british) if below > 1 else numbers.cardinal(above, british)
         return f"{numbers.cardinal(above, british)} over {numbers.cardinal(below, british)}"
 
@@ -180,13 +211,15 @@ def read_fractions(text: str, british: bool) -> str:
 
 
 def read_numbers(text: str, british: bool) -> str:
-    """Ordinals, ranges, ratios, versions, products, negatives, compounds, letters with digits, and what is left."""
+    """Ordinals, ranges, ratios, versions, products, negatives, compounds, 'MP3', and what is left."""
 
     def one_to_other(found: re.Match[str]) -> str:
         return f"{numbers.spoken(found[1], british)} to {numbers.spoken(found[2], british)}"
 
     text = _LIST.sub(lambda found: ", ".join(numbers.spoken(part) for part in found[0].split("-")), text)
-    text = _VERSION.sub(lambda found: " point ".join(numbers.spoken(part) for part in found[0].split(".")), text)
+    text = _VERSION.sub(
+        lambda found: " point ".join(numbers.spoken(part) for part in found[0].split(".")), text
+    )
     text = _TIMES.sub(lambda found: f"{numbers.spoken(found[1], british)} times", _BY.sub(" by ", text))
     text = _RANGE.sub(one_to_other, text)
     text = _RATIO.sub(one_to_other, text)

@@ -1,7 +1,7 @@
 """Cuts a normalised text into sentences of a good length. Pure functions.
 
-Sentences end at . ! ? … or a paragraph's end. A sentence of too many phonemes is cut at clause borders, then at spaces,
-never inside a word; very short neighbours are spoken together.
+Sentences end at . ! ? … or a paragraph's end. A sentence of too many phonemes is cut at clause borders, then
+at spaces, never inside a word; very short neighbours are spoken together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _BORDER = re.compile(r"""([.!?…]["')]*)((?: ?\ue000)*) (?=(["'(\ue000 ]*)(\S))
 def split(text: str) -> list[str]:
     """The sentences of a normalised text, in which a full stop before a space always ends one.
 
-    No border lies in '"Stop!" he said', '(Really?) she asked' and 'Well… perhaps', where small letters follow.
+    No border lies in '"Stop!" he said', '(Really?) she asked' and 'Well… perhaps', where small letters
+    follow.
     """
     sentences: list[str] = []
     for paragraph in text.split("\n\n"):
@@ -42,7 +43,7 @@ def split(text: str) -> list[str]:
 
 
 def fit(tokens: Sequence[Token], longest: int = LONGEST) -> list[list[Token]]:
-    """Cuts the tokens of one sentence into parts of at most `longest` phonemes, about equally long if possible.
+    """Cuts the tokens of one sentence into about equal parts of at most `longest` phonemes.
 
     A single word longer than that stays whole.
     """
@@ -116,7 +117,7 @@ def _goes_on(end: str, following: str) -> bool:
 
 
 def _join_unspoken(sentences: Iterable[str]) -> list[str]:
-    """Puts what holds no word or mark of its own (a pause between paragraphs) behind the sentence before it."""
+    """Puts what holds no word of its own (a pause between paragraphs) behind the sentence before it."""
     joined: list[str] = []
     for sentence in sentences:
         if not sentence:
@@ -129,7 +130,7 @@ def _join_unspoken(sentences: Iterable[str]) -> list[str]:
 
 
 def _best_cut(tokens: Sequence[Token], start: int, aim: float, longest: int) -> int:
-    """Index of the token before which to cut: the clause border nearest to `aim` phonemes, else the nearest space."""
+    """Index of the token before which to cut: the clause border nearest to `aim`, else a space."""
     clauses: list[tuple[float, int]] = []
     spaces: list[tuple[float, int]] = []
     run = 0

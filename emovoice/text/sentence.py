@@ -14,7 +14,7 @@ class Sentence:
     phonemes: str
     """One character of `symbols.SYMBOLS` per token; never empty, with its final punctuation."""
     pauses: tuple[tuple[int, float], ...] = ()
-    """(index into phonemes after which the silence comes, seconds), rising; index -1 is before the first phoneme."""
+    """(index into phonemes after which the silence comes, seconds), rising; -1 is before the first."""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,18 @@ from emovoice.text.characters import MARKS
 
 _BETWEEN = {
     "&": "and", "+": "plus", "=": "equals", "@": "at", "×": "times", "÷": "divided by", "±": "plus or minus",
-    "≤": "is at most", "≥": "is at least", "≠": "is not", "≈": "is about", "∞": "infinity", "√": "the square root of",
-    "§": "section", "№": "number", "°": "degrees", "²": "squared", "³": "cubed", "£": "pounds", "€": "euros",
-    "¥": "yen", "₹": "rupees", "₩": "won", "¢": "cents", "$": "dollars", "%": "percent", "‰": "per mille",
-    "Ω": "ohms", "µ": "micro", "©": "copyright", "→": "to", "↔": "to and from", "\\": "backslash",
+    "≤": "is at most", "≥": "is at least", "≠": "is not", "≈": "is about", "∞": "infinity",
+    "√": "the square root of", "§": "section", "№": "number", "°": "degrees", "²": "squared", "³": "cubed",
+    "£": "pounds", "€": "euros", "¥": "yen", "₹": "rupees", "₩": "won", "¢": "cents", "$": "dollars",
+    "%": "percent", "‰": "per mille", "Ω": "ohms", "µ": "micro", "©": "copyright", "→": "to",
+    "↔": "to and from", "\\": "backslash",
 }  # fmt: skip
 _SIGN = re.compile("[" + re.escape("".join(_BETWEEN)) + "]")
 _SILENT = re.compile("[™®←`]")
 _HASHTAG = re.compile(r"(?<![\w#])#(?=[A-Za-z])")
 _LESS = re.compile(r"(?<=[\w)]) (<=?|>=?) (?=[\w(-])|(?<=\d)(<=?|>=?)(?=\d)")
 _LESS_WORDS = {"<": "is less than", "<=": "is at most", ">": "is greater than", ">=": "is at least"}
+_AND = re.compile(r"(?<=\w)([ -])'n'([ -])(?=\w)")
 _EN_DASH = re.compile(r"(?<=\w)–(?=\w)")
 _SHARP = re.compile(r"(?<=\b[A-G])#(?!\w)")
 _LEADING_DOT = re.compile(r"(?<![\w.!?…])\.(?=[A-Za-z])")
@@ -31,12 +33,16 @@ _BAR = re.compile(r" ?\|+ ?")
 _BULLET = re.compile(r"^[ ]*(?:[•*+–—-][ ]+|#{1,6}[ ]+|>[ ]*)", re.MULTILINE)
 _ITEM_END = re.compile(r"(?<=[\w\"')])[ ]*\n(?=[ ]*(?:[•*+–-][ ]+\S|\d{1,2}[.)] ))")
 
+_GLUED_SENTENCES = re.compile(r"(?<=[a-z]{2}[.!?])(?=[A-Z][a-z])(?!\S*[/@])")
+
 _WORDY = r"[\w'" + MARKS + "]"
 _CUT_OFF = re.compile(r"(?<=\w)-(?=[\s,.!?\"]|\Z)")
 _DASH = re.compile(r" *(?:—|--+|(?<= )[-–](?= )|(?<=\w)–(?=\w)| –|– )[ —-]*")
 _LONE_HYPHEN = re.compile(rf"(?<!{_WORDY})-+|-+(?!{_WORDY})")
 _SINGLE_QUOTE = re.compile(r"(?<!\w)'(?=\w)|(?<=[\w.,!?…—])'(?!\w)")
-_CLIPPED = frozenset("tis twas twere em til cause bout round neath cept n ere kay sup twill tween mongst gainst".split())
+_CLIPPED = frozenset(
+    "tis twas twere em til cause bout round neath cept n ere kay sup twill tween mongst gainst".split()
+)
 _LETTER_RUN = re.compile(r"[A-Za-z]*")
 _LONE_APOSTROPHE = re.compile(r"(?<!\w)'(?!\w)|'{2,}")
 _QUOTES = re.compile(r'"{2,}')
@@ -47,8 +53,9 @@ _LOUD = re.compile(r"[!?](?:\s?[!?])+")
 _REPEATED = re.compile(r"([,;:()])(?:\s*\1)+")
 _MIXED_STOPS = re.compile(r"[,;:]+\s*(?=[.!?…])|(?<=[.!?…])\s*[,;:]+(?=\s|\Z)|(?<=[!?…])\.")
 _SPACE_BEFORE = re.compile(r"[ ]+(?=[,.;:!?…)](?:\W|\Z))")
-_MISSING_SPACE = re.compile(r"(?<=[a-z)\"][.!?])(?=[A-Z])|(?<=[…;])(?=[^\s\W])|(?<=[^\W\d],)(?=[^\W_])|"
-                            r"(?<=[^\W\d_]:)(?=[^\W_])|(?<=[a-z][!?])(?=[a-z])|(?<=\w)(?=\()|(?<=\))(?=\w)")  # fmt: skip
+_MISSING_SPACE = re.compile(
+    r"(?<=[a-z)\"][.!?])(?=[A-Z])|(?<=[…;!?])(?=[^\W_])|(?<=[^\W\d][,:])(?=[^\W_])|(?<=\w)(?=\()|(?<=\))(?=\w)"
+)
 _INNER_DOT = re.compile(r"(?<=[a-z]{2})\.(?=[a-z])|(?<=\d)\.(?=[a-z])")
 _SPACES = re.compile(r"[ ]{2,}")
 _PARAGRAPH = re.compile(r"[ ]*\n[ ]*(?:\n[ ]*)+")
@@ -57,20 +64,24 @@ _REST = re.compile(rf"[^\w\s.,!?;:—…\"()'{MARKS}-]|_")
 _LEADING_STOPS = re.compile(r"^[\s,;:.…!?—)]+(?=\S)", re.MULTILINE)
 
 _SHOUTED = re.compile(r"(?<![\w'.])[A-Z][A-Z']*(?!\w|\.\w)(?:[ ,]+[A-Z][A-Z']*(?![\w']|\.\w)){2,}")
-_SMALL_WORDS = frozenset("A I AM AN AND ARE AT BE BUT BY DO FOR GO HE IF IN IS IT ME MY NO NOT OF OFF ON OR OUT SHE SO "
-                         "THAT THE THIS TO UP WE WHAT WHO WHY WILL WITH YES YOU YOUR".split())  # fmt: skip
+_SMALL_WORDS = frozenset(
+    """A I AM AN AND ARE AT BE BUT BY DO FOR GO HE IF IN IS IT ME MY NO NOT OF OFF ON OR OUT SHE SO THAT
+    THE THIS TO UP WE WHAT WHO WHY WILL WITH YES YOU YOUR""".split()
+)
 
 
 def read_lines(text: str) -> str:
-    """Drops bullets and heading marks, ends list items with a full stop; a blank line stays a paragraph's end."""
+    """Drops bullets and heading marks, ends list items with a full stop; blank lines stay."""
     text = _BULLET.sub("", _ITEM_END.sub(".\n", text))
     text = _PARAGRAPH.sub("\0", text)
+    text = _GLUED_SENTENCES.sub(" ", text)
     return _LINE.sub(" ", text).replace("\0", "\n\n").strip()
 
 
 def read_signs(text: str) -> str:
     """'&' -> 'and', '5 < 6' -> '... is less than ...', '#hope' -> 'hashtag hope', '*really*' -> 'really'."""
     text = _EMPHASIS.sub(r"\2", _SILENT.sub("", text.translate(_BRACKETS)))
+    text = _AND.sub(r"\1and\2", text)
     text = _EN_DASH.sub("-", text).replace("–", " — ")
     text = _SHARP.sub(" sharp", _LEADING_DOT.sub("dot ", text))
     text = _LESS.sub(lambda found: f" {_LESS_WORDS[found[1] or found[2]]} ", text)
@@ -88,7 +99,7 @@ def drop_rest(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def lower_shouting(text: str) -> str:
-    """Three or more words in capitals in a row become small letters, so that they are not spelled as acronyms."""
+    """Three or more words in capitals in a row become small, lest they be spelled as acronyms."""
 
     def calm(found: re.Match[str]) -> str:
         words = re.findall(r"[A-Z']+", found[0])
@@ -103,7 +114,7 @@ def lower_shouting(text: str) -> str:
 
 def tidy(text: str) -> str:
     """One kind of quote, dash and ellipsis; no doubled punctuation; a space after and none before it."""
-    text = _double_quotes(text)
+    text = _double_quotes(_SPACES.sub(" ", text))
     text = _ELLIPSIS.sub("…", text)
     text = _CUT_OFF.sub("—", text)
     text = _LONE_HYPHEN.sub(" ", _DASH.sub(" — ", text))
@@ -121,7 +132,7 @@ def tidy(text: str) -> str:
 
 def close_paragraphs(text: str) -> str:
     """A full stop at the end of each paragraph that has no final punctuation: models are taught with one."""
-    return re.sub(r"""(?<=[\w'"),;:\ue001])(?<![.!?…]["')])([\ue000 ]*)$""", _closing, text, flags=re.MULTILINE)
+    return re.sub(r"""(?<=[\w'")\ue001])(?<![.!?…]["')])([\ue000 ]*)$""", _closing, text, flags=re.MULTILINE)
 
 
 def _closing(found: re.Match[str]) -> str:

@@ -1,10 +1,10 @@
 """The alphabet in which sentences are spoken: one character per token, and their frozen numbers.
 
-The characters are the English inventory of misaki, the notation that Kokoro-82M was trained on and that hibari-tts
-emits for American and British English (both Apache-2.0): IPA letters, capitals for diphthongs (A = eɪ, I = aɪ,
-W = aʊ, Y = ɔɪ, O = American oʊ, Q = British əʊ), T for the American flap, stress marks, length mark, space and
-punctuation. Every one of them is also in Kokoro's vocabulary. `ɾ` and `ʔ` belong to the inventory although the
-G2P writes them as `T` and `t`.
+The characters are the English inventory of misaki, the notation that Kokoro-82M was trained on and that
+hibari-tts emits for American and British English (both Apache-2.0): IPA letters, capitals for diphthongs (A =
+eɪ, I = aɪ, W = aʊ, Y = ɔɪ, O = American oʊ, Q = British əʊ), T for the American flap, stress marks, length
+mark, space and punctuation. Every one of them is also in Kokoro's vocabulary. `ɾ` and `ʔ` belong to the
+inventory although the G2P writes them as `T` and `t`.
 
 The order is part of every trained model: never reorder, never remove; new symbols go to the end.
 """
@@ -49,7 +49,7 @@ def encode(phonemes: str) -> list[int]:
 
 
 def decode(numbers: Iterable[int]) -> str:
-    """The characters behind token numbers; START and STOP are left out. Raises ValueError for other numbers."""
+    """The characters behind token numbers, without START and STOP. Raises ValueError for other numbers."""
     symbols = []
     for number in numbers:
         if not 0 <= number < VOCAB_SIZE:

@@ -6,7 +6,10 @@ import re
 
 from emovoice.text import numbers
 
-_ENDINGS = "com|org|net|edu|gov|mil|int|io|ai|co|uk|us|ca|au|nz|ie|de|fr|eu|info|biz|tv|me|ly|app|dev|shop|ch|at|it|es|nl"
+_ENDINGS = (
+    "com|org|net|edu|gov|mil|int|io|ai|co|uk|us|ca|au|nz|ie|de|fr|eu|info|biz|tv|me|ly|app|dev|shop"
+    r"|ch|at|it|es|nl"
+)
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _URL = re.compile(r"\b(?:https?://|ftp://|www\.)[^\s<>\"\ue000\ue001]+", re.IGNORECASE)
 _DOMAIN = re.compile(
@@ -18,12 +21,15 @@ _TRAILING = re.compile(r"[.,;:!?'\")\]]+$")
 _PIECE = re.compile(r"[A-Za-z]+|\d+|[^\w\s]|_|[^\W\d_]+")
 _WORDS = {
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", "?": "question mark", "=": "equals",
-    "&": "and", "#": "hash", "%": "percent", ":": "colon", "~": "tilde", "+": "plus", ",": "comma", ";": "semicolon",
-    "!": "exclamation mark", "*": "star", "$": "dollar", "(": "", ")": "", "'": "", "[": "", "]": "",
+    "&": "and", "#": "hash", "%": "percent", ":": "colon", "~": "tilde", "+": "plus", ",": "comma",
+    ";": "semicolon", "!": "exclamation mark", "*": "star", "$": "dollar", "(": "", ")": "", "'": "", "[": "",
+    "]": "",
 }  # fmt: skip
 _SPELLED = frozenset("www uk us ca au nz ie de fr eu tv io ai html htm php pdf id url api css js".split())
-_KNOWN = {"gmail": "G mail", "youtube": "you tube", "github": "git hub", "wikipedia": "Wikipedia", "http": "H.T.T.P",
-          "https": "H.T.T.P.S"}  # fmt: skip
+_KNOWN = {
+    "gmail": "G mail", "youtube": "you tube", "github": "git hub", "wikipedia": "Wikipedia",
+    "http": "H.T.T.P", "https": "H.T.T.P.S",
+}  # fmt: skip
 
 
 def read_addresses(text: str) -> str:
