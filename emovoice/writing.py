@@ -70,7 +70,7 @@ def check_target(path: str | os.PathLike[str], force: bool = False, endings: Ite
                 "the output exists",
                 field="path",
                 value=str(target),
-                remedy="Use another name, or force overwriting.",
+                remedy="Use another name, or overwrite it with --force (in Python force=True).",
             )
     except OSError as error:  # a name too long, a loop of links
         raise _not_written(target, error) from error

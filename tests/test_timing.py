@@ -25,13 +25,6 @@ def test_shares_add_up_and_are_proportional(seed: int) -> None:
         assert max(shares) - min(shares) <= 1
 
 
-def test_larger_estimates_never_get_less() -> None:
-    rng = random.Random(1)
-    for _ in range(100):
-        estimates = sorted(rng.randrange(1000) for _ in range(9))
-        assert (shares := allot(rng.randrange(5000), estimates)) == sorted(shares)
-
-
 @pytest.mark.parametrize(("total", "estimates"), [(1, []), (-1, [1]), (1, [2, -1])])
 def test_a_caller_s_mistake_is_a_value_error(total: int, estimates: list[int]) -> None:
     with pytest.raises(ValueError):
