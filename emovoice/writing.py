@@ -1,6 +1,6 @@
 """Writing results: whole or not at all.
 
-A file is written under another name beside its target, checked, forced to disk and only then renamed, so that
+A file is written under another name beside its target, forced to disk and only then renamed, so that
 a crash, a full disk or Ctrl-C never leaves half a file under the name that was asked for.
 """
 
