@@ -217,6 +217,13 @@ def test_sentences_share_the_length_by_their_estimates(fake_engine: Engine) -> N
     assert short + long < 48_000
 
 
+def test_pauses_in_the_text_keep_their_length(fake_engine: Engine) -> None:
+    audio = fake_engine.synthesize("Yes[1s]. No no.", duration_s=1.6)
+    (_, first, _), (_, second, _) = fake_engine.pipeline.spoken  # type: ignore[attr-defined]
+    assert len(audio.samples) == round(1.6 * 24_000)
+    assert (first - 24_000) / second == pytest.approx(4 / 6, rel=1e-3)
+
+
 @pytest.mark.parametrize("duration_s", [0.1, 1000])
 def test_a_length_that_cannot_be_spoken(engine_factory: Factory, duration_s: float) -> None:
     with pytest.raises(LengthError, match="Ask for") as caught:

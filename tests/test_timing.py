@@ -54,6 +54,14 @@ def test_the_pace_is_commented_on_or_refused() -> None:
             check_pace(asked * second, 6 * second, second)
 
 
+def test_pauses_keep_their_length() -> None:
+    second = 24_000
+    assert check_pace(16 * second, 6 * second, second, fixed=10 * second) == ()
+    assert "10.00 s of it pauses" in check_pace(13 * second, 6 * second, second, fixed=10 * second)[0]
+    with pytest.raises(LengthError, match=r"16.00 s, 10.00 s of it pauses, and .* Ask for 12.40 to 28.00 s"):
+        check_pace(10 * second, 6 * second, second, fixed=10 * second)
+
+
 @pytest.mark.parametrize("free", [1000, 24_001, 77_777, 10**6])
 def test_the_range_in_the_remedy_is_accepted(free: int) -> None:
     with pytest.raises(LengthError) as caught:
