@@ -114,13 +114,14 @@ class Engine:
         vector, emotion_warnings = self._emotion(emotion, intensity, emotion_audio)
         voice = self.voice(timbre)
         sentences, reading_warnings = _read(text, accent or voice.accent)
-        lengths, gaps, pace_warnings = self._share_out(sentences, vector, asked)
+        timbre_vector = np.array(voice.timbre)  # a copy that may be written to: torch warns of others
+        lengths, gaps, pace_warnings = self._share_out(sentences, timbre_vector, vector, asked)
         warnings = (*voice.warnings, *self._strangeness(voice), *emotion_warnings)
         plan = Plan(
             sentences=sentences,
             length_samples=lengths,
             gap_samples=gaps,
-            timbre=np.array(voice.timbre),  # a copy that may be written to: torch warns of read-only arrays
+            timbre=timbre_vector,
             emotion=vector,
             seed=seed,
             asked_s=None if duration_s is None else float(duration_s),
@@ -184,7 +185,8 @@ class Engine:
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         """The emotion vector (256,) asked for, and what there is to say about its recording."""
         if emotion_audio is None:
-            return np.array(self.pipeline.emotion_vector(names.parse(emotion, intensity))), ()
+            weights = names.parse(emotion, intensity)
+            return np.array(self.pipeline.emotion_vector(weights), dtype=np.float32), ()
         if emotion is not None:
             raise InputError(
                 "an emotion and a recording of one are given",
@@ -194,25 +196,28 @@ class Engine:
             )
         factor = np.float32(names.check_intensity(intensity, default=names.GIVEN_INTENSITY))
         reference = read_audio(emotion_audio, limits=self.limits)
-        neutral = np.asarray(self.pipeline.emotion_vector(names.NEUTRAL))
+        neutral = np.asarray(self.pipeline.emotion_vector(names.NEUTRAL), dtype=np.float32)
         heard = np.asarray(self.pipeline.embed(reference.samples)[1])
         vector = (neutral + factor * (heard - neutral)).astype(np.float32)
         return vector, tuple(f"emotion recording: {warning}" for warning in reference.warnings)
 
     def _share_out(
-        self, sentences: tuple[Sentence, ...], emotion: np.ndarray, asked: int | None
+        self, sentences: tuple[Sentence, ...], timbre: np.ndarray, emotion: np.ndarray, asked: int | None
     ) -> tuple[tuple[int | None, ...], tuple[int, ...], tuple[str, ...]]:
         """Lengths of S sentences and S - 1 gaps in samples, and warnings about the pace."""
         rate = self.pipeline.sample_rate
         gap = round(GAP_S * rate)
         if asked is None:
             return (None,) * len(sentences), (gap,) * (len(sentences) - 1), ()
-        free = [max(1, self.pipeline.estimate_samples(sentence, emotion)) for sentence in sentences]
+        pauses = [round(sum(seconds for _, seconds in sentence.pauses) * rate) for sentence in sentences]
+        estimates = [self.pipeline.estimate_samples(sentence, emotion, timbre) for sentence in sentences]
+        speech = [max(1, estimate - pause) for estimate, pause in zip(estimates, pauses, strict=True)]
         # Sentences and gaps in turn, so that gaps shrink and grow with the speech around them.
-        parts = [length for estimate in free for length in (estimate, gap)][:-1]
-        warnings = timing.check_pace(asked, sum(parts), rate)
-        shares = timing.allot(asked, parts)
-        return tuple(shares[::2]), tuple(shares[1::2]), warnings
+        parts = [length for free in speech for length in (free, gap)][:-1]
+        warnings = timing.check_pace(asked, sum(parts), rate, fixed=sum(pauses))
+        shares = timing.allot(asked - sum(pauses), parts)
+        lengths = (share + pause for share, pause in zip(shares[::2], pauses, strict=True))
+        return tuple(lengths), tuple(shares[1::2]), warnings
 
     def _strangeness(self, voice: Voice) -> tuple[str, ...]:
         if voice.model in ("", self.pipeline.name):

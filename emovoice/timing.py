@@ -55,27 +55,32 @@ def asked_samples(duration_s: float | None, rate: int) -> int | None:
     return max(1, round(float(duration_s) * rate))
 
 
-def check_pace(asked: int, free: int, rate: int) -> tuple[str, ...]:
+def check_pace(asked: int, free: int, rate: int, fixed: int = 0) -> tuple[str, ...]:
     """Warnings about speaking `free` samples of speech in `asked` samples; none at a comfortable pace.
+
+    Args:
+        asked: samples there are for everything.
+        free: samples the speech would take by itself.
+        rate: samples a second.
+        fixed: samples of silence that were asked for in the text, which keep their length.
 
     Raises:
         LengthError: more than 2.5 times as fast or 3 times as slow as it would be spoken freely.
     """
-    asked_s, free_s = asked / rate, free / rate
-    low_s, high_s = free_s / FASTEST, free_s * SLOWEST
+    asked_s, free_s, fixed_s = asked / rate, free / rate, fixed / rate
+    low_s, high_s = fixed_s + free_s / FASTEST, fixed_s + free_s * SLOWEST
+    pauses = f", {fixed_s:.2f} s of it pauses," if fixed else ""
     if not low_s <= asked_s <= high_s:
         # Rounded inwards, so that the ends of the range that is shown are accepted.
         low_shown, high_shown = math.ceil(low_s * 100) / 100, math.floor(high_s * 100) / 100
         raise LengthError(
-            f"this text takes about {free_s:.2f} s and cannot be spoken in {asked_s:.3g} s",
+            f"this text takes about {free_s + fixed_s:.2f} s{pauses} and cannot be spoken in {asked_s:.3g} s",
             field="duration_s",
             value=asked_s,
             remedy=f"Ask for {low_shown:.2f} to {high_shown:.2f} s, or change the text.",
         )
-    ratio = asked / free
+    ratio = (asked - fixed) / free
     if COMFORTABLE[0] <= ratio <= COMFORTABLE[1]:
         return ()
-    pace = "fast" if ratio < 1 else "slow"
-    return (
-        f"{asked_s:.2f} s is {pace} for this text, which takes about {free_s:.2f} s: it may sound strained",
-    )
+    pace, about = "fast" if ratio < 1 else "slow", f"about {free_s + fixed_s:.2f} s{pauses}".rstrip(",")
+    return (f"{asked_s:.2f} s is {pace} for this text, which takes {about}: it may sound strained",)

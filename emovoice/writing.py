@@ -1,6 +1,6 @@
 """Writing results: whole or not at all.
 
-A file is written under another name beside its target, checked, forced to disk and only then renamed, so that
+A file is written under another name beside its target, forced to disk and only then renamed, so that
 a crash, a full disk or Ctrl-C never leaves half a file under the name that was asked for.
 """
 
@@ -70,7 +70,7 @@ def check_target(path: str | os.PathLike[str], force: bool = False, endings: Ite
                 "the output exists",
                 field="path",
                 value=str(target),
-                remedy="Use another name, or force overwriting.",
+                remedy="Use another name, or overwrite it with --force (in Python force=True).",
             )
     except OSError as error:  # a name too long, a loop of links
         raise _not_written(target, error) from error

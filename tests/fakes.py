@@ -9,33 +9,16 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from emovoice.errors import InputError, ModelError
+from emovoice.text import Reading, Sentence
 
 SAMPLES_PER_CHARACTER = 1500
 CHUNK_SAMPLES = 4000
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """As in emovoice.text."""
-
-    text: str
-    phonemes: str
-    pauses: tuple[tuple[int, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Reading:
-    """As in emovoice.text."""
-
-    sentences: tuple[Sentence, ...]
-    warnings: tuple[str, ...]
 
 
 class FakePipeline:
@@ -66,8 +49,11 @@ class FakePipeline:
         assert len(weights) == 8
         return np.pad(np.array(weights, dtype=np.float32), (0, 248))
 
-    def estimate_samples(self, sentence: Sentence, emotion: np.ndarray) -> int:
-        return SAMPLES_PER_CHARACTER * len(sentence.phonemes)
+    def estimate_samples(
+        self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None
+    ) -> int:
+        paused_s = sum(seconds for _, seconds in sentence.pauses)
+        return SAMPLES_PER_CHARACTER * len(sentence.phonemes) + round(paused_s * self.sample_rate)
 
     def speak(
         self,
@@ -93,12 +79,17 @@ class FakePipeline:
 
 
 def read(text: str, *, accent: str = "us") -> Reading:
-    """Sentences end at . ! ?; phonemes are the letters."""
+    """Sentences end at . ! ?; phonemes are the letters; "[1s]" after a sentence is a pause in it."""
     parts = [part.strip() for part in re.split(r"(?<=[.!?])\s+", text) if part.strip()]
     if not any(character.isalpha() for character in text):
         raise InputError("the text has no letters", field="text", value=text, remedy="Give words.")
     warnings = ("'%' was left out",) if "%" in text else ()
-    return Reading(tuple(Sentence(part, part.lower()) for part in parts), warnings)
+    return Reading(tuple(_sentence(part) for part in parts), warnings)
+
+
+def _sentence(part: str) -> Sentence:
+    words, pauses = re.subn(r"\[1s\]", "", part)
+    return Sentence(words, words.lower(), ((len(words), 1.0),) * pauses)
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,13 +25,6 @@ def test_shares_add_up_and_are_proportional(seed: int) -> None:
         assert max(shares) - min(shares) <= 1
 
 
-def test_larger_estimates_never_get_less() -> None:
-    rng = random.Random(1)
-    for _ in range(100):
-        estimates = sorted(rng.randrange(1000) for _ in range(9))
-        assert (shares := allot(rng.randrange(5000), estimates)) == sorted(shares)
-
-
 @pytest.mark.parametrize(("total", "estimates"), [(1, []), (-1, [1]), (1, [2, -1])])
 def test_a_caller_s_mistake_is_a_value_error(total: int, estimates: list[int]) -> None:
     with pytest.raises(ValueError):
@@ -59,6 +52,14 @@ def test_the_pace_is_commented_on_or_refused() -> None:
     for asked in (2, 19):
         with pytest.raises(LengthError):
             check_pace(asked * second, 6 * second, second)
+
+
+def test_pauses_keep_their_length() -> None:
+    second = 24_000
+    assert check_pace(16 * second, 6 * second, second, fixed=10 * second) == ()
+    assert "10.00 s of it pauses" in check_pace(13 * second, 6 * second, second, fixed=10 * second)[0]
+    with pytest.raises(LengthError, match=r"16.00 s, 10.00 s of it pauses, and .* Ask for 12.40 to 28.00 s"):
+        check_pace(10 * second, 6 * second, second, fixed=10 * second)
 
 
 @pytest.mark.parametrize("free", [1000, 24_001, 77_777, 10**6])

@@ -71,10 +71,12 @@ def test_float32_weights_that_add_up_to_one() -> None:
 @pytest.mark.parametrize(
     "emotion",
     [
-        "", "happpy", "0,7", "0.1,x,0,0,0,0,0,0", "1 2 3", [0.1] * 7, [0.1] * 9, [], np.zeros((8, 1)), np.float64(1),
+        "", "happpy", "0,7", "0.1,x,0,0,0,0,0,0", "1 2 3", [0.1] * 7, [0.1] * 9, [],
+        np.zeros((8, 1)), np.float64(1),
         [0.2] * 8, [-0.1, *[0] * 7], [1.1, *[0] * 7], [math.nan, *[0] * 7], ["a"] * 8, [True, *[0] * 7],
         "nan,0,0,0,0,0,0,0", "inf 0 0 0 0 0 0 0,", 0.5, True, b"happy", {"happy"}, object(),
-        {"happy": 2}, {"hapy": 1}, {1: 1}, {"joy": 0.1, "happy": 0.1}, {"joy": None}, {"joy": 0.6, "sad": 0.6},
+        {"happy": 2}, {"hapy": 1}, {1: 1}, {"joy": 0.1, "happy": 0.1}, {"joy": None},
+        {"joy": 0.6, "sad": 0.6},
     ],
 )  # fmt: skip
 def test_what_is_no_emotion(emotion: object) -> None:
@@ -96,7 +98,7 @@ def test_intensity_must_be_a_number_in_0_to_1(emotion: object, intensity: object
 
 
 @pytest.mark.parametrize(
-    ("slip", "meant"), [("angery", "anger"), ("hapy", "happy"), ("Melancholly", "melancholy")]
+    ("slip", "meant"), [("angery", "angry"), ("hapy", "happy"), ("Melancholly", "melancholy")]
 )
 def test_did_you_mean(slip: str, meant: str) -> None:
     with pytest.raises(InputError, match=f"Did you mean '{meant}'"):
