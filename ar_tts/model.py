@@ -26,7 +26,7 @@ FREE = 0  # row of speed_emb that stands for "any length"
 class TextToCodesConfig:
     """Sizes. `codes` and `text` count the symbols without start and stop. `reader=None` is the published model."""
 
-    dim: int = 256
+    dim: int = 192
     layers: int = 6
     heads: int = 4
     dropout: float = 0.1

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import weight_norm
+
+from diffusion.weight_norm import NormedConv1d, NormedLinear
 
 ROPE_BASE = 10_000
 
@@ -22,13 +23,13 @@ class EstimatorConfig:
     """The published model is (80, 512, 512, 192, depth 13, heads 8, ffn 1536, wavenet_layers 8)."""
 
     mels: int = 100
-    dim: int = 256
-    content_dim: int = 256
+    dim: int = 192
+    content_dim: int = 192
     style_dim: int = 448
     depth: int = 4
     heads: int = 4
-    ffn: int = 768
-    wavenet_layers: int = 5
+    ffn: int = 512
+    wavenet_layers: int = 4
     wavenet_kernel: int = 5
     dropout: float = 0.0
 
@@ -170,7 +171,7 @@ class NormedConv(nn.Module):
         super().__init__()
         self.pad = kernel // 2
         self.conv = nn.Module()
-        self.conv.conv = weight_norm(nn.Conv1d(n_in, n_out, kernel))
+        self.conv.conv = NormedConv1d(nn.Conv1d(n_in, n_out, kernel))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C', T)."""
@@ -209,7 +210,7 @@ class FinalLayer(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear = weight_norm(nn.Linear(dim, dim))
+        self.linear = NormedLinear(nn.Linear(dim, dim))
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 2 * dim))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class RegulatorConfig:
 
     codes: int = 1000
     in_channels: int = 128
-    channels: int = 256
+    channels: int = 192
     melody: bool = True
 
 

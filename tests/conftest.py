@@ -19,3 +19,46 @@ os.environ.pop("EMOVOICE_MODEL", None)  # a developer's own default must not dec
 from emovoice import torchaudio_shim  # noqa: E402
 
 torchaudio_shim.install()
+
+
+# ---- the API, on stand-ins or on the debug model -------------------------------------------------
+
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from emovoice import engine as engine_module  # noqa: E402
+from emovoice import voice as voice_module  # noqa: E402
+from emovoice.engine import Engine  # noqa: E402
+from emovoice.voice import Voice  # noqa: E402
+from tests import fakes  # noqa: E402
+
+
+@pytest.fixture
+def shipped(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of voices that stands in for the one emovoice comes with: default, anna and bert (British)."""
+    folder = tmp_path_factory.mktemp("voices")
+    noise = np.random.default_rng(0)
+    for name in ("default", "anna", "bert"):
+        timbre, emotion = noise.standard_normal(192, np.float32), noise.standard_normal(256, np.float32)
+        accent = "gb" if name == "bert" else "us"
+        Voice(name, timbre, emotion, accent=accent, source="noise").save(folder / f"{name}.safetensors")
+    monkeypatch.setattr(voice_module, "_folder", lambda: folder)
+    monkeypatch.setattr(engine_module, "_shared", {})
+    return folder
+
+
+@pytest.fixture
+def fake_engine(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine on stand-ins, for tests that count calls or make the pipeline fail."""
+    fakes.install(monkeypatch)
+    return Engine("debug")
+
+
+@pytest.fixture
+def engine_factory(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
+    """Makes engines for tests of behaviour that any model has to show; takes the options of `Engine`."""
+    fakes.install(monkeypatch)  # without this line the tests run on the real debug model
+    return lambda **options: Engine("debug", **options)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from emovoice.torchaudio_shim import ensure_torchaudio
+from emovoice.torchaudio_shim import install
 from emovoice.training.data import Utterance
 from emovoice.training.discriminators import Discriminators, discriminator_loss, feature_loss, generator_loss
 from emovoice.training.loop import Budget, Losses, Run
@@ -49,7 +49,7 @@ class VocoderTraining:
     """The losses of generator and discriminators on one batch."""
 
     def __init__(self, folder: Path, budget: Budget, device: str, recipe: VocoderRecipe = VocoderRecipe()) -> None:  # noqa: B008
-        ensure_torchaudio()
+        install()
         from vocoders.mel import LogMel
         from vocoders.vocos import Vocoder, VocosConfig
 

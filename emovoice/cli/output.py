@@ -1,0 +1,50 @@
+"""How commands write: data to standard output, everything for people to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that loads a model."""
+    parser.add_argument(
+        "--model", default="mini", metavar="M", help="mini, debug, or a folder (default: mini)"
+    )
+    parser.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda, ... (default: cpu)")
+
+
+def print_json(record: object) -> None:
+    """One JSON object on one line; all ASCII, so that it survives any terminal's encoding."""
+    print(json.dumps(record, default=str))
+
+
+def print_table(rows: Iterable[Mapping[str, object]], columns: tuple[str, ...]) -> None:
+    """Left-aligned columns under their names."""
+    table = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
+    widths = [max(len(line[index]) for line in table) for index in range(len(columns))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def print_tree(record: Mapping[str, object], indent: int = 0) -> None:
+    """`key: value` lines, one level deeper for each mapping inside."""
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            print(f"{' ' * indent}{key}:")
+            print_tree(value, indent + 2)
+        else:
+            print(f"{' ' * indent}{key}: {value}")
+
+
+def note(message: str) -> None:
+    """A line for people."""
+    print(message, file=sys.stderr)
+
+
+def warn(messages: Iterable[str]) -> None:
+    """A `warning:` line for each message."""
+    for message in messages:
+        note(f"warning: {message}")

@@ -1,0 +1,166 @@
+"""`emovoice say`: speak a text into a sound file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from emovoice.cli import COMMANDS, OK, output
+from emovoice.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from emovoice.speech import Speech
+    from emovoice.writing import Written
+
+_EPILOG = """\
+examples:
+  emovoice say "Good morning." -o morning.wav
+  emovoice say "Get out!" -o out.flac --emotion anger --intensity 0.9
+  emovoice say "Two moods at once." -o two.wav --emotion 0,0,0.5,0,0,0.3,0,0
+  emovoice say "In my own voice." -o mine.wav --voice me.wav
+  emovoice say "Exactly two seconds." -o two.wav --duration 2
+  emovoice say - -o story.ogg < story.txt
+  emovoice say "Into a player." -o - | aplay
+
+The ending of the output says its format: .wav, .flac or .ogg; "-" is wav on standard output.
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "say",
+        help=COMMANDS["say"],
+        description="Speak a text into a sound file.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("text", metavar="TEXT", help='what to say; "-" reads it from standard input')
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write the speech")
+    parser.add_argument("--voice", metavar="V", help="a name, a saved voice (.safetensors) or a recording")
+    parser.add_argument(
+        "--emotion", metavar="E", help="a name such as anger, or eight numbers 0..1 with commas"
+    )
+    parser.add_argument("--intensity", type=float, metavar="X", help="how much of it, 0..1 (default: 0.7)")
+    parser.add_argument("--emotion-audio", metavar="FILE", help="a recording whose emotion is taken over")
+    parser.add_argument("--duration", type=float, metavar="S", help="how long to speak, seconds")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="same seed, same speech (default: 0)"
+    )
+    parser.add_argument(
+        "--accent", choices=("us", "gb"), help="how to read the text (default: the voice's own)"
+    )
+    output.add_model_options(parser)
+    parser.add_argument("--json", action="store_true", help="print what was made as a JSON object")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary; warnings stay")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Speak; see `emovoice say --help`."""
+    to_stdout = args.output == "-"
+    _check_output(args, to_stdout)
+    from emovoice.emotion import names
+
+    weights = names.named(names.parse(args.emotion, args.intensity)) if not args.emotion_audio else None
+    speech = _start(args)
+    written = _write(args, _with_progress(speech, quiet=args.quiet), speech, to_stdout)
+    output.warn(speech.warnings)
+    if args.json:
+        output.print_json(_report(args, speech, written, weights))
+    elif not args.quiet:
+        seconds = f"{written.duration_s:.2f} s, {speech.real_time_factor:.2f} x real time"
+        output.note(f"{'standard output' if to_stdout else args.output}: {seconds}")
+    return OK
+
+
+def _check_output(args: argparse.Namespace, to_stdout: bool) -> None:
+    """Refuse an output that cannot be written before any work is done."""
+    if not to_stdout:
+        from emovoice.writing import check_target
+
+        check_target(args.output, args.force)
+    elif args.json:
+        raise InputError(
+            "sound and JSON cannot both go to standard output", remedy="Write to a file with -o."
+        )
+    elif sys.stdout.isatty():
+        raise InputError(
+            "sound will not be written to a terminal", remedy="Write to a file with -o, or pipe."
+        )
+
+
+def _start(args: argparse.Namespace) -> Speech:
+    from emovoice.engine import shared_engine
+    from emovoice.limits import DEFAULT_LIMITS
+
+    text = _read_stdin(DEFAULT_LIMITS.text_chars) if args.text == "-" else args.text
+    return shared_engine(args.model, args.device).stream(
+        text,
+        timbre=args.voice,
+        emotion=args.emotion,
+        intensity=args.intensity,
+        emotion_audio=args.emotion_audio,
+        duration_s=args.duration,
+        seed=args.seed,
+        accent=args.accent,
+    )
+
+
+def _read_stdin(limit_chars: int) -> str:
+    """UTF-8 text; no more is read than it takes to see that it is too long."""
+    data = sys.stdin.buffer.read(4 * (limit_chars + 1))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # A character cut in half by the limit is beyond the limit, which the engine reports.
+        if error.end == len(data) > 4 * limit_chars:
+            return data[: error.start].decode("utf-8-sig")
+        raise InputError(
+            "the text is not UTF-8", field="byte", value=error.start, remedy="Convert it."
+        ) from error
+
+
+def _write(
+    args: argparse.Namespace, chunks: Iterator[np.ndarray], speech: Speech, to_stdout: bool
+) -> Written:
+    from emovoice.writing import write_audio, write_wav_stream
+
+    if to_stdout:
+        return write_wav_stream(sys.stdout.buffer, chunks, speech.rate)
+    return write_audio(args.output, chunks, speech.rate, force=args.force)
+
+
+def _with_progress(speech: Speech, *, quiet: bool) -> Iterator[np.ndarray]:
+    """The chunks of `speech`, with a bar of sentences on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield from speech
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=speech.sentences, unit=" sentence", file=sys.stderr, leave=False) as bar:
+        for chunk in speech:
+            bar.update(speech.sentences_done - bar.n)
+            yield chunk
+
+
+def _report(
+    args: argparse.Namespace, speech: Speech, written: Written, weights: dict[str, float] | None
+) -> dict[str, object]:
+    return {
+        "path": args.output,
+        "duration_s": round(written.duration_s, 6),
+        "asked_s": speech.asked_s,
+        "real_time_factor": round(speech.real_time_factor, 4),
+        "seed": args.seed,
+        "model": args.model,
+        "voice": speech.voice,
+        "emotion": weights,
+        "emotion_audio": args.emotion_audio,
+        "warnings": list(speech.warnings),
+    }

@@ -1,0 +1,1 @@
+"""Emotions as values: names, weights, intensity."""

@@ -1,0 +1,283 @@
+"""The engine: one loaded model, and what users ask of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from emovoice import timing
+from emovoice.audio import Audio, Source, read_audio
+from emovoice.emotion import names
+from emovoice.errors import InputError
+from emovoice.limits import DEFAULT_LIMITS, Limits
+from emovoice.speech import Plan, Speech
+from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, check_accent, looks_like_name, voices
+
+if TYPE_CHECKING:
+    from emovoice.text import Sentence
+
+Timbre: TypeAlias = "Voice | Source | None"
+Emotion: TypeAlias = "str | Sequence[float] | Mapping[str, float] | np.ndarray | None"
+
+GAP_S = 0.15
+"""Silence between two sentences, beside what the model puts there itself."""
+
+LARGEST_SEED = 2**63 - 1
+
+
+class Engine:
+    """A model loaded once, for any number of requests.
+
+    Args:
+        model: "mini" (comes with emovoice), "debug" (random weights, for tests), or a folder.
+        device: "cpu", "cuda", ...
+        limits: how much is taken in; see `Limits`.
+
+    Raises:
+        ModelError: the model is missing or damaged, or the device cannot be used.
+    """
+
+    def __init__(self, model: str = "mini", device: str = "cpu", *, limits: Limits = DEFAULT_LIMITS) -> None:
+        from emovoice.pipeline import Pipeline  # brings in torch
+
+        self.limits = limits
+        self.pipeline = Pipeline.load(model, device)
+
+    def synthesize(
+        self,
+        text: str,
+        timbre: Timbre = None,
+        emotion: Emotion = None,
+        intensity: float | None = None,
+        emotion_audio: Source | None = None,
+        duration_s: float | None = None,
+        seed: int = 0,
+        accent: Accent | None = None,
+    ) -> Audio:
+        """Speak a text.
+
+        Args:
+            text: English, at most 20,000 characters (`Limits.text_chars`). It is spoken sentence by sentence.
+            timbre: who speaks: a `Voice`, the name of one (see `voices()`), a saved voice, a recording (path,
+                samples at 24 kHz, or (samples, rate)), or None for the default voice.
+            emotion: a name ("angry", "joy", ...), eight weights, a mapping from names to weights, or None for
+                neutral; see `emovoice.emotion.names.parse`.
+            intensity: how much of it, 0..1. None means 0.7 for an emotion given by name and 1.0 for weights
+                or a recording.
+            emotion_audio: a recording whose emotion is taken over, instead of `emotion`. An intensity below 1
+                lies on the way there from neutral.
+            duration_s: how long the speech shall last, seconds; None for as long as it takes.
+            seed: 0..2**63-1. The same seed gives the same samples on the same device.
+            accent: "us" or "gb"; None for the voice's own.
+
+        Returns:
+            The speech with its measured length, real-time factor and warnings.
+
+        Raises:
+            InputError: text, emotion, intensity, duration, seed or accent are not usable, or no such voice.
+            AudioError: a recording cannot be used.
+            ModelError: a saved voice is missing or damaged.
+            LengthError: the text cannot be spoken in `duration_s`.
+        """
+        speech = self.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent)
+        return speech.collect()
+
+    def stream(
+        self,
+        text: str,
+        timbre: Timbre = None,
+        emotion: Emotion = None,
+        intensity: float | None = None,
+        emotion_audio: Source | None = None,
+        duration_s: float | None = None,
+        seed: int = 0,
+        accent: Accent | None = None,
+    ) -> Speech:
+        """Like `synthesize`, in chunks as they are made; together they are exactly its samples.
+
+        The request is checked at once, before the first chunk is asked for. Memory does not grow with the
+        text.
+        """
+        start = time.perf_counter()
+        self._check_text(text)
+        seed = _check_seed(seed)
+        asked = timing.asked_samples(duration_s, self.pipeline.sample_rate)
+        if accent is not None:
+            check_accent(accent)
+        vector, emotion_warnings = self._emotion(emotion, intensity, emotion_audio)
+        voice = self.voice(timbre)
+        sentences, reading_warnings = _read(text, accent or voice.accent)
+        lengths, gaps, pace_warnings = self._share_out(sentences, vector, asked)
+        warnings = (*voice.warnings, *self._strangeness(voice), *emotion_warnings)
+        plan = Plan(
+            sentences=sentences,
+            length_samples=lengths,
+            gap_samples=gaps,
+            timbre=np.array(voice.timbre),  # a copy that may be written to: torch warns of read-only arrays
+            emotion=vector,
+            seed=seed,
+            asked_s=None if duration_s is None else float(duration_s),
+            voice=voice.name,
+            warnings=(*warnings, *reading_warnings, *pace_warnings),
+        )
+        return Speech(self.pipeline, plan, spent_s=time.perf_counter() - start)
+
+    def voice(self, timbre: Timbre = None) -> Voice:
+        """The voice meant by any of the ways to name one; see `synthesize`."""
+        if isinstance(timbre, Voice):
+            return timbre
+        if timbre is None:
+            return Voice.load(DEFAULT_VOICE)
+        if isinstance(timbre, (str, os.PathLike)):
+            path = Path(timbre)
+            bare = isinstance(timbre, str) and looks_like_name(timbre)
+            known = bare and (timbre in voices() or not os.path.exists(path))
+            if known or path.suffix.lower() == ENDING:
+                return Voice.load(timbre)
+        return self.voice_from(timbre)
+
+    def voice_from(self, source: Source, *, name: str | None = None, accent: Accent = "us") -> Voice:
+        """The voice of a recording; see `Voice.from_audio`."""
+        check_accent(accent)
+        reference = read_audio(source, limits=self.limits)
+        timbre, emotion = self.pipeline.embed(reference.samples)
+        origin = Path(source).name if isinstance(source, (str, os.PathLike)) else ""
+        return Voice(
+            name=name or Path(origin).stem or "unnamed",
+            timbre=timbre,
+            emotion=emotion,
+            accent=accent,
+            model=self.pipeline.name,
+            source=f"recording {origin}".strip(),
+            warnings=tuple(f"voice: {warning}" for warning in reference.warnings),
+        )
+
+    def _check_text(self, text: object) -> None:
+        if not isinstance(text, str):
+            raise InputError("the text must be a string", field="text", value=text)
+        if not text.strip():
+            raise InputError("the text is empty", field="text", value=text, remedy="Give something to say.")
+        if len(text) > self.limits.text_chars:
+            raise InputError(
+                f"the text is longer than {self.limits.text_chars:,} characters",
+                field="length",
+                value=len(text),
+                remedy="Split it, or raise the limit: Engine(limits=Limits(text_chars=...)).",
+            )
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(
+                "the text holds bytes that are not characters",
+                field="text",
+                value=text,
+                remedy="Encode it as UTF-8.",
+            )
+
+    def _emotion(
+        self, emotion: Emotion, intensity: float | None, emotion_audio: Source | None
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The emotion vector (256,) asked for, and what there is to say about its recording."""
+        if emotion_audio is None:
+            return np.array(self.pipeline.emotion_vector(names.parse(emotion, intensity))), ()
+        if emotion is not None:
+            raise InputError(
+                "an emotion and a recording of one are given",
+                field="emotion",
+                value=emotion,
+                remedy="Give emotion or emotion_audio, not both.",
+            )
+        factor = np.float32(names.check_intensity(intensity, default=names.GIVEN_INTENSITY))
+        reference = read_audio(emotion_audio, limits=self.limits)
+        neutral = np.asarray(self.pipeline.emotion_vector(names.NEUTRAL))
+        heard = np.asarray(self.pipeline.embed(reference.samples)[1])
+        vector = (neutral + factor * (heard - neutral)).astype(np.float32)
+        return vector, tuple(f"emotion recording: {warning}" for warning in reference.warnings)
+
+    def _share_out(
+        self, sentences: tuple[Sentence, ...], emotion: np.ndarray, asked: int | None
+    ) -> tuple[tuple[int | None, ...], tuple[int, ...], tuple[str, ...]]:
+        """Lengths of S sentences and S - 1 gaps in samples, and warnings about the pace."""
+        rate = self.pipeline.sample_rate
+        gap = round(GAP_S * rate)
+        if asked is None:
+            return (None,) * len(sentences), (gap,) * (len(sentences) - 1), ()
+        free = [max(1, self.pipeline.estimate_samples(sentence, emotion)) for sentence in sentences]
+        # Sentences and gaps in turn, so that gaps shrink and grow with the speech around them.
+        parts = [length for estimate in free for length in (estimate, gap)][:-1]
+        warnings = timing.check_pace(asked, sum(parts), rate)
+        shares = timing.allot(asked, parts)
+        return tuple(shares[::2]), tuple(shares[1::2]), warnings
+
+    def _strangeness(self, voice: Voice) -> tuple[str, ...]:
+        if voice.model in ("", self.pipeline.name):
+            return ()
+        mismatch = f"it was made with the model '{voice.model}', not '{self.pipeline.name}'"
+        return (f"voice: {mismatch}, and may not sound as it should",)
+
+
+_shared: dict[tuple[str, str], Engine] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_engine(model: str = "mini", device: str = "cpu") -> Engine:
+    """The engine of all calls without one of their own: loaded on first use, once per model and device."""
+    with _shared_lock:
+        key = (model, device)
+        if key not in _shared:
+            _shared[key] = Engine(model, device)
+        return _shared[key]
+
+
+def synthesize(
+    text: str,
+    timbre: Timbre = None,
+    emotion: Emotion = None,
+    intensity: float | None = None,
+    emotion_audio: Source | None = None,
+    duration_s: float | None = None,
+    seed: int = 0,
+    accent: Accent | None = None,
+    *,
+    model: str = "mini",
+    device: str = "cpu",
+) -> Audio:
+    """`Engine.synthesize` on a model that is loaded on first use and kept."""
+    engine = shared_engine(model, device)
+    return engine.synthesize(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent)
+
+
+def stream(
+    text: str,
+    timbre: Timbre = None,
+    emotion: Emotion = None,
+    intensity: float | None = None,
+    emotion_audio: Source | None = None,
+    duration_s: float | None = None,
+    seed: int = 0,
+    accent: Accent | None = None,
+    *,
+    model: str = "mini",
+    device: str = "cpu",
+) -> Speech:
+    """`Engine.stream` on a model that is loaded on first use and kept."""
+    engine = shared_engine(model, device)
+    return engine.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent)
+
+
+def _read(text: str, accent: Accent) -> tuple[tuple[Sentence, ...], tuple[str, ...]]:
+    from emovoice.text import read  # brings in dictionaries
+
+    reading = read(text, accent=accent)
+    return tuple(reading.sentences), tuple(reading.warnings)
+
+
+def _check_seed(seed: object) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) <= LARGEST_SEED:
+        raise InputError("the seed must be a whole number in 0..2**63-1", field="seed", value=seed)
+    return int(seed)

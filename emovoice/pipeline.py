@@ -1,0 +1,144 @@
+"""One sentence through the modules: phonemes -> codes, pitch and level -> mel -> wave. Numpy outside, torch inside."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ar_tts.decoding import FREE_LENGTH, Step, decode
+from emovoice import bundle as bundles
+from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
+from emovoice.text import Sentence
+from emovoice.text.symbols import START, STOP, encode
+
+HOP = 256
+_LONGEST_REFERENCE_S = 15
+_SHORTEST_CODES = 4
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a sentence between pauses: its phonemes, and the silence after it in samples."""
+
+    phonemes: str
+    pause_samples: int
+
+
+def parts_of(sentence: Sentence) -> list[Part]:
+    """Cut a sentence at its pauses. A pause before the first phoneme gives a part without phonemes."""
+    parts, start = [], 0
+    for index, seconds in sorted(sentence.pauses):
+        parts.append(Part(sentence.phonemes[start:index].strip(), round(seconds * RATE_HZ)))
+        start = index
+    rest = sentence.phonemes[start:].strip()
+    return [*parts, Part(rest, 0)] if rest or not parts else parts
+
+
+class Pipeline:
+    """The modules of one bundle, loaded. Methods keep no state: equal arguments give equal samples."""
+
+    sample_rate = RATE_HZ
+
+    def __init__(self, bundle: bundles.Bundle, name: str, device: str) -> None:
+        self.bundle, self.name, self.device = bundle, name, torch.device(device)
+
+    @classmethod
+    def load(cls, model: str = "mini", device: str = "cpu") -> Pipeline:
+        """Load an embedded model by name or a bundle by path. Raises ModelError."""
+        return cls(bundles.load(model, device), model, device)
+
+    @torch.inference_mode()
+    def embed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) float32 mono at 24 kHz, the first 15 s of it -> timbre (192,), emotion (256,)."""
+        usable = min(len(samples), _LONGEST_REFERENCE_S * RATE_HZ) // CODE_SAMPLES * CODE_SAMPLES
+        wave = torch.from_numpy(np.ascontiguousarray(samples[:usable], np.float32))[None].to(self.device)
+        timbre, emotion = self.bundle.reference(self.bundle.front(wave))
+        return timbre[0].cpu().numpy(), emotion[0].cpu().numpy()
+
+    def emotion_vector(self, weights: Sequence[float]) -> np.ndarray:
+        """Eight weights in 0..1 -> (256,): the neutral point plus the weighted directions."""
+        return self.bundle.space.at(weights)
+
+    def estimate_samples(self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None) -> int:
+        """Free length: what the text-to-codes model says by itself, a twentieth of the cost of speaking."""
+        if timbre is None:
+            timbre = np.zeros(self.bundle.config.t2s.timbre_dim, np.float32)
+        total = 0
+        for part in parts_of(sentence):
+            total += part.pause_samples
+            if part.phonemes:
+                total += len(self._codes(part.phonemes, timbre, emotion, FREE_LENGTH, 0)) * CODE_SAMPLES
+        return total
+
+    def speak(self, sentence: Sentence, timbre: np.ndarray, emotion: np.ndarray, *, length_samples: int | None = None,
+              seed: int = 0) -> Iterator[np.ndarray]:
+        """Speak a sentence; yields float32 chunks that add up to exactly `length_samples` where that is asked."""
+        parts = parts_of(sentence)
+        lengths: Sequence[int | None] = [None] * len(parts)
+        if length_samples is not None:
+            lengths = self._shares(parts, timbre, emotion, length_samples)
+        for i, (part, length) in enumerate(zip(parts, lengths, strict=True)):
+            if part.phonemes:
+                yield self._speak_part(part.phonemes, timbre, emotion, length, seed + i)
+            if part.pause_samples:
+                yield np.zeros(part.pause_samples, np.float32)
+
+    def _shares(self, parts: list[Part], timbre: np.ndarray, emotion: np.ndarray, length: int) -> list[int]:
+        """Split the asked length, less the pauses, among the spoken parts as their free lengths are."""
+        spoken = max(length - sum(p.pause_samples for p in parts), 1)
+        free = [len(self._codes(p.phonemes, timbre, emotion, FREE_LENGTH, 0)) if p.phonemes else 0 for p in parts]
+        ends = np.round(np.cumsum(free) / max(sum(free), 1) * spoken).astype(int)
+        return np.diff(ends, prepend=0).tolist()
+
+    def _codes(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int, seed: int) -> list[Step]:
+        text = torch.tensor([[START, *encode(phonemes), STOP]], device=self.device)
+        who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
+        return list(decode(self.bundle.t2s, who, how, text, length, seed))
+
+    @torch.inference_mode()
+    def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None, seed: int) -> np.ndarray:
+        asked = FREE_LENGTH if length is None else max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
+        steps = self._codes(phonemes, timbre, emotion, asked, seed)
+        if length is None:
+            length = len(steps) * CODE_SAMPLES
+        frames = math.ceil(length / HOP)
+        mel = self._mel(steps, timbre, emotion, frames, seed)
+        return self.bundle.vocoder(mel)[0, :length].cpu().numpy()
+
+    def _mel(self, steps: list[Step], timbre: np.ndarray, emotion: np.ndarray, frames: int, seed: int) -> torch.Tensor:
+        """The length regulator takes what the model's own count is off."""
+        config, flow = self.bundle.config, self.bundle.flow
+        pitch = bin_to_pitch(np.array([s.pitch for s in steps]))
+        level = scaled_level(bin_to_level(np.array([s.level for s in steps])))
+        codes = torch.tensor([[s.code for s in steps]], device=self.device)
+        melody = (torch.from_numpy(v).float()[None].to(self.device) for v in (pitch, level))
+        content = flow.length_regulator(codes, *melody, frames)
+        style = torch.from_numpy(np.concatenate([timbre, emotion]))[None].to(self.device)
+        shape = (1, config.flow.estimator.mels, frames)
+        noise = config.noise * torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        return flow.sample(content, style, noise, config.solver_steps, config.guidance)
+
+    @torch.inference_mode()
+    def resynthesise(self, samples: np.ndarray) -> np.ndarray:
+        """Wave -> codes, pitch, level, timbre, emotion -> wave: what the decoder keeps of a recording (n // 960 * 960,)."""
+        from emovoice.encoder.melody import level_of, level_to_bin
+
+        usable = len(samples) // CODE_SAMPLES * CODE_SAMPLES
+        wave = np.ascontiguousarray(samples[:usable], np.float32)
+        timbre, emotion = self.embed(wave)
+        tokens = self.bundle.tokenizer(self.bundle.front(torch.from_numpy(wave)[None].to(self.device)))
+        pitch = tokens.pitch_logits[0].argmax(-1).tolist()
+        levels = level_to_bin(level_of(wave)).tolist()
+        steps = [Step(c, p, v, 0) for c, p, v in zip(tokens.codes[0].tolist(), pitch, levels, strict=True)]
+        mel = self._mel(steps, timbre, emotion, math.ceil(usable / HOP), 0)
+        return self.bundle.vocoder(mel)[0, :usable].cpu().numpy()
+
+    def info(self) -> dict[str, Any]:
+        """Name, parameters by part, configuration."""
+        parts = {name: sum(p.numel() for p in part.parameters()) for name, part in self.bundle.parts.items()}
+        return {"model": self.name, "sample_rate": self.sample_rate, "device": str(self.device), "parameters": parts,
+                "configuration": asdict(self.bundle.config)}

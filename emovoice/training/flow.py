@@ -1,0 +1,91 @@
+"""Trains the flow-matching decoder on crops of the corpus."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffusion.flow import FlowConfig, FlowDecoder
+from emovoice.encoder.melody import bin_to_level, bin_to_pitch, level_to_bin, pitch_to_bin, scaled_level
+from emovoice.training.data import Utterance, pad
+from emovoice.training.features import Features, Prompts
+from emovoice.training.loop import Budget, Losses, Run
+from vocoders.mel import LogMel
+
+CROP_CODES = 48
+FRAMES_PER_CODE = 3.75
+
+
+@dataclass
+class Batch:
+    """B crops of K codes and T mel frames."""
+
+    mel: Tensor  # (B, M, T)
+    mask: Tensor  # (B, T)
+    codes: Tensor  # (B, K)
+    pitch_hz: Tensor  # (B, K)
+    level: Tensor  # (B, K)
+    style: Tensor  # (B, S)
+
+
+class FlowTraining:
+    """Flow-matching loss; see diffusion.flow."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features, prompts: Prompts,
+                 batch: int = 16) -> None:
+        self.run = Run(folder, FlowDecoder(config), budget, device)
+        self.features, self.prompts, self.batch = features, prompts, batch
+        self.front = LogMel()
+        self._mels: dict[str, np.ndarray] = {}
+
+    def train(self, items: list[Utterance], held: list[Utterance]) -> None:
+        """Spend the budget; the check is the loss on `held` under fixed noise."""
+        rng = np.random.default_rng(self.run.step)
+        fixed = self.make_batch(held[:24], np.random.default_rng(0))
+
+        def check() -> dict[str, float]:
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                return {"held": float(self.losses(fixed)["flow"])}
+
+        self.run.go(self._batches(items, rng), self.losses, check)
+
+    def _batches(self, items: list[Utterance], rng: np.random.Generator) -> Iterator[Batch]:
+        share = np.array([u.codes for u in items], float)
+        share /= share.sum()
+        while True:
+            yield self.make_batch([items[i] for i in rng.choice(len(items), self.batch, p=share)], rng)
+
+    def _mel(self, u: Utterance) -> np.ndarray:
+        if u.id not in self._mels:
+            assert u.samples is not None
+            wave = torch.from_numpy(u.samples / 32768.0).float()[None]
+            self._mels[u.id] = self.front(wave)[0].numpy().astype(np.float16)
+        return self._mels[u.id]
+
+    def make_batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
+        """A random crop of each item; crops start on whole groups of four codes, which are 15 mel frames."""
+        mel, mask, codes, pitch, level, style = [], [], [], [], [], []
+        for u in items:
+            start = 4 * int(rng.integers(0, max(u.codes - CROP_CODES, 0) // 4 + 1))
+            stop = min(start + CROP_CODES, u.codes)
+            first, frames = int(start * FRAMES_PER_CODE), int((stop - start) * FRAMES_PER_CODE)
+            part = self._mel(u)[:, first : first + frames].T.astype(np.float32)
+            mel.append(part)
+            mask.append(np.ones(len(part), bool))
+            codes.append(self.features.codes[u.id][start:stop])
+            pitch.append(bin_to_pitch(pitch_to_bin(u.pitch_hz[start:stop])))
+            level.append(scaled_level(bin_to_level(level_to_bin(u.level_db[start:stop]))).astype(np.float32))
+            style.append(np.concatenate([self.prompts.timbre(u, rng), self.prompts.emotion(u, rng)]))
+        parts = [pad(mel, -11.5).transpose(0, 2, 1), pad(mask), pad(codes), pad(pitch), pad(level), np.stack(style)]
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.run.device) for p in parts))
+
+    def losses(self, batch: Batch) -> Losses:
+        """The flow-matching loss."""
+        model: nn.Module = self.run.model
+        content = model.length_regulator(batch.codes, batch.pitch_hz, batch.level, batch.mel.shape[-1])
+        return {"flow": model.loss(batch.mel, content, batch.style, batch.mask)}

@@ -1,0 +1,111 @@
+"""Trains the text-to-codes transformer: first on scores (no sound: durations and melody only) and recordings together,
+then on recordings alone."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ar_tts.model import TextToCodes, TextToCodesConfig
+from ar_tts.reader import MOVES
+from emovoice.encoder.melody import level_to_bin, pitch_to_bin
+from emovoice.training.data import Utterance, bucketed, pad
+from emovoice.training.encoders import soft_cross_entropy
+from emovoice.training.features import Features, Prompts
+from emovoice.training.loop import Budget, Losses, Run
+
+FREE_SHARE = 0.3  # of items whose length is not told (IndexTTS2, section 3.1)
+BLANK_SHARE = 0.1  # of steps whose written code, pitch and level are hidden from the next one
+RECORDINGS_ONLY = 0.6  # share of the budget after which scores are left out
+ROWS_PER_BATCH = 2000
+_IGNORE = -100
+
+
+@dataclass
+class Batch:
+    """B items of K + 1 steps (the last one stops); -100 marks steps without a label."""
+
+    text: Tensor
+    timbre: Tensor
+    emotion: Tensor
+    lengths: Tensor
+    pointer: Tensor
+    seen_codes: Tensor
+    seen_pitch: Tensor
+    seen_level: Tensor
+    advance: Tensor
+    codes: Tensor
+    pitch: Tensor
+    level: Tensor
+
+
+class TextToCodesTraining:
+    """Cross-entropy of moves, codes, pitch and level."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str, config: TextToCodesConfig, features: Features,
+                 prompts: Prompts) -> None:
+        self.run = Run(folder, TextToCodes(config), budget, device)
+        self.config, self.features, self.prompts = config, features, prompts
+
+    def train(self, items: list[Utterance], scores: list[Utterance], held: list[Utterance]) -> None:
+        """Spend the budget in both stages; the check is the loss on `held`."""
+        rng = np.random.default_rng(self.run.step)
+        spoken = [u for u in scores if self.prompts.can_speak(u)]
+        fixed = self.make_batch(held[:24], np.random.default_rng(0))
+        both, alone = (bucketed(part, lambda u: u.codes + len(u.text), ROWS_PER_BATCH, rng) for part in (items + spoken, items))
+
+        def stages():  # type: ignore[no-untyped-def]
+            while True:
+                late = self.run.seconds > RECORDINGS_ONLY * 60 * self.run.budget.minutes
+                yield self.make_batch(next(alone if late else both), rng)
+
+        self.run.go(stages(), self.losses, lambda: {f"held_{k.strip('_')}": float(v) for k, v in self.losses(fixed).items()})
+
+    def make_batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
+        """Pad and label; a score has neither codes nor levels, they are hidden and not learned."""
+        stop, blank = self.config.stop_code, self.config.stop_code
+        symbols = self.config.reader.symbols  # type: ignore[union-attr]
+        columns: dict[str, list[np.ndarray]] = {k: [] for k in ("pointer", "seen", "sp", "sl", "advance", "codes", "pitch", "level")}
+        for u in items:
+            known = u.samples is not None
+            codes = self.features.codes[u.id] if known else np.full(u.codes, blank)
+            hide = rng.random(u.codes) < BLANK_SHARE
+            pitch, level = pitch_to_bin(u.pitch_hz), level_to_bin(u.level_db) if known else np.zeros(u.codes, np.int64)
+            pointer = np.append(u.pointer, len(u.text))
+            end = [stop]
+            columns["pointer"].append(pointer)
+            columns["seen"].append(np.append(np.where(hide, blank, codes), end))
+            columns["sp"].append(np.append(np.where(hide, 0, pitch), 0))
+            columns["sl"].append(np.append(np.where(hide, 0, level), 0))
+            columns["advance"].append(np.diff(pointer, prepend=0).clip(0, MOVES - 1))
+            columns["codes"].append(np.append(codes if known else np.full(u.codes, _IGNORE), end))
+            columns["pitch"].append(np.append(pitch, _IGNORE))
+            columns["level"].append(np.append(level if known else np.full(u.codes, _IGNORE), _IGNORE))
+        fill = {"pointer": 0, "seen": stop, "sp": 0, "sl": 0}
+        stacked = [pad(v, fill.get(k, _IGNORE)) for k, v in columns.items()]
+        lengths = np.array([0 if rng.random() < FREE_SHARE else u.codes for u in items])
+        parts = [pad([u.text for u in items], symbols), np.stack([self.prompts.timbre(u, rng) for u in items]),
+                 np.stack([self.prompts.emotion(u, rng) for u in items]), lengths, *stacked]
+        return Batch(*(torch.from_numpy(p).to(self.run.device) for p in parts))
+
+    def losses(self, batch: Batch) -> Losses:
+        """Means over labelled steps."""
+        out = self.run.model(batch.timbre, batch.emotion, batch.text, batch.lengths, batch.seen_codes, batch.seen_pitch,
+                             batch.seen_level, batch.pointer)
+
+        def entropy(logits: Tensor, labels: Tensor) -> Tensor:
+            return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORE)
+
+        sung = batch.pitch != _IGNORE
+        return {"advance": 2 * entropy(out.advance, batch.advance), "code": entropy(out.codes, batch.codes),
+                "pitch": soft_cross_entropy(out.pitch[sung], batch.pitch[sung]), "level": 0.5 * entropy(out.level, batch.level)}
+
+
+def longest(items: list[Utterance], scores: list[Utterance]) -> tuple[int, int]:
+    """Most symbols and most codes of any item: what the position tables must hold."""
+    return max(len(u.text) for u in chain(items, scores)), max(u.codes for u in chain(items, scores))

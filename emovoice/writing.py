@@ -1,0 +1,205 @@
+"""Writing results: whole or not at all.
+
+A file is written under another name beside its target, checked, forced to disk and only then renamed, so that
+a crash, a full disk or Ctrl-C never leaves half a file under the name that was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+
+from emovoice.errors import OutputError
+
+FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+"""File endings and what is written for them (container, encoding)."""
+
+_IN_MEMORY_BYTES = 64 * 2**20
+_BLOCK_SAMPLES = 2**16
+_HIGHEST_PEAK = 32767 / 32768  # the largest value 16 bits hold
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: seconds, and what there is to say about it."""
+
+    duration_s: float
+    warnings: tuple[str, ...]
+
+
+def check_target(path: str | os.PathLike[str], force: bool = False, endings: Iterable[str] = FORMATS) -> Path:
+    """The path to write to, if it can be written to as far as one can tell beforehand.
+
+    Raises:
+        OutputError: a directory, no such folder, a folder that cannot be written to, an ending that is not
+            known, or a file that exists and `force` is not set.
+    """
+    target = Path(path)
+    if "\0" in str(target):
+        raise OutputError("a file name cannot hold a NUL", field="path", value=str(target))
+    try:
+        if target.is_dir():
+            raise OutputError(
+                "the output is a directory", field="path", value=str(target), remedy="Add a file name."
+            )
+        if target.suffix.lower() not in endings:
+            raise OutputError(
+                "the ending of the output is not known",
+                field="path",
+                value=str(target),
+                remedy=f"Use one of {', '.join(endings)}.",
+            )
+        if not target.parent.is_dir():
+            raise OutputError(
+                "the folder to write to does not exist",
+                field="path",
+                value=str(target),
+                remedy="Make it first.",
+            )
+        if target.exists() and not force:
+            raise OutputError(
+                "the output exists",
+                field="path",
+                value=str(target),
+                remedy="Use another name, or force overwriting.",
+            )
+    except OSError as error:  # a name too long, a loop of links
+        raise _not_written(target, error) from error
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError("the folder cannot be written to", field="path", value=str(target))
+    return target
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[BinaryIO]:
+    """An open file that becomes `target` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        OutputError: it could not be written; nothing is left behind and an existing target is as it was.
+    """
+    partial = target.with_name(f".emovoice-{secrets.token_hex(6)}.partial")
+    try:
+        with open(partial, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise _not_written(target, error) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def write_audio(
+    path: str | os.PathLike[str], chunks: Iterable[np.ndarray], rate: int, *, force: bool = False
+) -> Written:
+    """Write float32 mono chunks to a sound file; memory does not grow with their length.
+
+    Args:
+        path: ends in .wav (16 bit), .flac (16 bit) or .ogg (Vorbis).
+        chunks: `(N,)` samples each. If their peak exceeds 1 all are made quieter together; nothing is
+            clipped.
+        rate: Hz.
+        force: overwrite an existing file.
+
+    Raises:
+        OutputError: see `check_target`; or the disk is full, or there is nothing to write.
+    """
+    target = check_target(path, force)
+    with _Spool() as spool:
+        spool.extend(chunks)
+        with whole_file(target) as file:
+            spool.encode(file, rate, FORMATS[target.suffix.lower()])
+        return spool.written(rate)
+
+
+def write_wav_stream(out: BinaryIO, chunks: Iterable[np.ndarray], rate: int) -> Written:
+    """Write float32 mono chunks as one 16-bit wav to a stream that cannot seek, such as standard output."""
+    with _Spool() as spool, tempfile.TemporaryFile() as file:
+        spool.extend(chunks)
+        try:
+            spool.encode(file, rate, FORMATS[".wav"])
+            file.seek(0)
+            while block := file.read(_BLOCK_SAMPLES):
+                out.write(block)
+            out.flush()
+        except BrokenPipeError:
+            raise  # the reader went away: not ours to report
+        except (OSError, soundfile.SoundFileError) as error:
+            raise _not_written("-", error) from error
+        return spool.written(rate)
+
+
+class _Spool:
+    """Samples kept until their peak is known: in memory while few, in an unnamed temporary file when many."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115
+        self.peak = 0.0
+        self.count = 0
+
+    def __enter__(self) -> _Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def extend(self, chunks: Iterable[np.ndarray]) -> None:
+        for chunk in chunks:
+            samples = np.ascontiguousarray(chunk, dtype=np.float32)
+            if samples.ndim != 1 or not np.isfinite(samples).all():
+                raise OutputError(
+                    "only finite mono samples can be written", field="shape", value=samples.shape
+                )
+            self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
+            self.count += len(samples)
+            try:
+                self._file.write(samples.tobytes())
+            except OSError as error:
+                raise _not_written("the temporary folder", error) from error
+        if not self.count:
+            raise OutputError("there are no samples to write", field="samples", value=0)
+
+    def encode(self, file: BinaryIO, rate: int, kind: tuple[str, str]) -> None:
+        container, encoding = kind
+        gain = _HIGHEST_PEAK / self.peak if self.peak > 1 else 1.0
+        self._file.seek(0)
+        # By descriptor: libsndfile reports a failed write of its own, but swallows one of a Python object.
+        # In blocks: libvorbis takes the stack for what it is given at once.
+        with soundfile.SoundFile(
+            file.fileno(), "w", rate, 1, encoding, format=container, closefd=False
+        ) as sound:
+            while data := self._file.read(4 * _BLOCK_SAMPLES):
+                sound.write(np.frombuffer(data, dtype=np.float32) * np.float32(gain))
+
+    def written(self, rate: int) -> Written:
+        return Written(self.count / rate, peak_warnings(self.peak))
+
+
+def peak_warnings(peak: float) -> tuple[str, ...]:
+    """What to say about samples whose largest magnitude is `peak`: nothing up to 1."""
+    if peak <= 1:
+        return ()
+    return (
+        f"the loudest sample was {peak:.2f}; it is written {20 * np.log10(peak):.1f} dB quieter, not clipped",
+    )
+
+
+def _not_written(target: object, error: Exception) -> OutputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return OutputError(
+        f"the output could not be written: {reason.rstrip('.')}",
+        field="path",
+        value=str(target),
+        remedy="Check that the disk is not full and the folder can be written to.",
+    )
