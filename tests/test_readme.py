@@ -1,7 +1,7 @@
 """Everything the README tells a reader to type works as it stands there, with the debug model.
 
 Python blocks run one after the other in one process, `emovoice` lines one after the other in one folder, so
-later examples may use what earlier ones made. A block after `<!-- long-running -->` is only asked for its help.
+later examples may use what earlier ones made. A block after `<!-- long-running -->` is only asked for help.
 """
 
 import os
