@@ -22,7 +22,7 @@ from emovoice.training.loop import Budget, Losses, Run
 FREE_SHARE = 0.3  # of items whose length is not told (IndexTTS2, section 3.1)
 BLANK_SHARE = 0.1  # of steps whose written code, pitch and level are hidden from the next one
 RECORDINGS_ONLY = 0.6  # share of the budget after which scores are left out
-ROWS_PER_BATCH = 2000
+ROWS_PER_BATCH = 1500
 _IGNORE = -100
 
 
