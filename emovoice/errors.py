@@ -1,8 +1,8 @@
 """Errors a user can act on.
 
 One root class; every error says what was wrong, with which value, and what to do about it. Nothing here
-inherits from `ValueError` and the like, so `except EmovoiceError` catches exactly what emovoice means to report
-and a programming mistake is never taken for one.
+inherits from `ValueError` and the like, so `except EmovoiceError` catches exactly what emovoice means to
+report, and a programming mistake is never taken for one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class EmovoiceError(Exception):
         value: its value as it was given; kept as it is in `.value`, shortened in the message.
         remedy: what to do about it: "Give a number such as 0.7".
 
-    `str()` reads "what (field=value). remedy". Instances survive pickling (process pools, queues) when `value`
-    does; a value that cannot be pickled arrives as its `repr`.
+    `str()` reads "what (field=value). remedy". Instances survive pickling (process pools, queues);
+    a value that is not built of basic types arrives as its shortened `repr`.
     """
 
     def __init__(
