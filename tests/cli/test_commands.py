@@ -83,7 +83,7 @@ def test_text_from_standard_input(say: Callable[..., int], monkeypatch: pytest.M
     stdin(monkeypatch, "\ufeffHello there.\r\n".encode())
     assert say("-", "-o", "a.wav") == 0
     say("Hello there.", "-o", "b.wav")
-    assert Path("a.wav").stat().st_size >= Path("b.wav").stat().st_size > 10_000
+    assert Path("a.wav").stat().st_size >= Path("b.wav").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
