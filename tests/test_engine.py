@@ -172,9 +172,7 @@ def test_an_emotion_is_heard(fake_engine: Engine) -> None:
     assert not same(recorded, fake_engine.synthesize(TEXT, emotion_audio=recording(), intensity=0.5))
 
 
-def test_the_accent_is_the_voice_s_own_unless_asked(
-    fake_engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_accent_is_the_voice_s_own_unless_asked(fake_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str] = []
 
     def listening(text: str, *, accent: str) -> fakes.Reading:
@@ -321,9 +319,7 @@ def test_warnings_of_all_parts_arrive(fake_engine: Engine) -> None:
     assert all(part in warning for part, warning in zip(parts, audio.warnings, strict=True))
 
 
-def test_a_loud_model_is_warned_of(
-    fake_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_loud_model_is_warned_of(fake_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(FakePipeline, "speak", lambda *_, **__: iter([np.full(24_000, 1.5, np.float32)]))
     audio = fake_engine.synthesize(TEXT)
     assert audio.samples.max() == 1.5 and "not clipped" in audio.warnings[0]
@@ -374,8 +370,6 @@ def test_the_names_of_the_package() -> None:
         ["Audio", "AudioError", "EMOTIONS", "EmovoiceError", "Engine", "InputError", "LengthError", "Limits",
          "ModelError", "OutputError", "Speech", "Voice", "stream", "synthesize", "voices"]
     )  # fmt: skip
-    assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(
-        dir(emovoice)
-    )
+    assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(dir(emovoice))
     with pytest.raises(AttributeError):
         _ = emovoice.nonsense

@@ -228,9 +228,7 @@ def test_no_voices(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "without voices" in capsys.readouterr().err
 
 
-def test_a_voice_is_made_and_used(
-    say: Callable[..., int], recording: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_voice_is_made_and_used(say: Callable[..., int], recording: str, capsys: pytest.CaptureFixture[str]) -> None:
     make = ["voices", "make", recording, "-o", "me.safetensors", "--accent", "gb", *DEBUG]
     assert main([*make, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
