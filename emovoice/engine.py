@@ -15,7 +15,7 @@ import numpy as np
 from emovoice import timing
 from emovoice.audio import Audio, Source, read_audio
 from emovoice.emotion import names
-from emovoice.errors import InputError
+from emovoice.errors import InputError, ModelError
 from emovoice.limits import DEFAULT_LIMITS, Limits
 from emovoice.speech import Plan, Speech
 from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, check_accent, looks_like_name, voices
@@ -47,6 +47,7 @@ class Engine:
     def __init__(self, model: str = "mini", device: str = "cpu", *, limits: Limits = DEFAULT_LIMITS) -> None:
         from emovoice.pipeline import Pipeline  # brings in torch
 
+        _check_device(device)
         self.limits = limits
         self.pipeline = Pipeline.load(model, device)
 
@@ -280,6 +281,21 @@ def _read(text: str, accent: Accent) -> tuple[tuple[Sentence, ...], tuple[str, .
 
     reading = read(text, accent=accent)
     return tuple(reading.sentences), tuple(reading.warnings)
+
+
+def _check_device(device: str) -> None:
+    """Raises ModelError if torch cannot put a tensor there."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # whichever of them this build of torch raises
+        raise ModelError(
+            "this device cannot be used",
+            field="device",
+            value=device,
+            remedy="Use cpu, or cuda where there is one.",
+        ) from error
 
 
 def _check_seed(seed: object) -> int:

@@ -34,9 +34,7 @@ class FakePipeline:
     @classmethod
     def load(cls, model: str = "mini", device: str = "cpu") -> FakePipeline:
         if model not in ("mini", "debug"):
-            raise ModelError(
-                "there is no such model", field="model", value=model, remedy="Use mini or debug."
-            )
+            raise ModelError("there is no such model", field="model", value=model, remedy="Use mini or debug.")
         FakePipeline.loads += 1
         return cls(model)
 
@@ -49,9 +47,7 @@ class FakePipeline:
         assert len(weights) == 8
         return np.pad(np.array(weights, dtype=np.float32), (0, 248))
 
-    def estimate_samples(
-        self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None
-    ) -> int:
+    def estimate_samples(self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None) -> int:
         paused_s = sum(seconds for _, seconds in sentence.pauses)
         return SAMPLES_PER_CHARACTER * len(sentence.phonemes) + round(paused_s * self.sample_rate)
 

@@ -12,9 +12,7 @@ from emovoice.timing import allot, asked_samples, check_pace
 @pytest.mark.parametrize("seed", range(200))
 def test_shares_add_up_and_are_proportional(seed: int) -> None:
     rng = random.Random(seed)
-    estimates = [
-        rng.choice([0, rng.randrange(10), rng.randrange(10**7)]) for _ in range(rng.randrange(1, 40))
-    ]
+    estimates = [rng.choice([0, rng.randrange(10), rng.randrange(10**7)]) for _ in range(rng.randrange(1, 40))]
     total = rng.choice([0, 1, rng.randrange(100), rng.randrange(10**9)])
     shares = allot(total, estimates)
     assert sum(shares) == total and len(shares) == len(estimates)

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that loads a model."""
-    parser.add_argument(
-        "--model", default="mini", metavar="M", help="mini, debug, or a folder (default: mini)"
-    )
+    parser.add_argument("--model", default="mini", metavar="M", help="mini, debug, or a folder (default: mini)")
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda, ... (default: cpu)")
 
 
