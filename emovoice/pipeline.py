@@ -29,11 +29,11 @@ class Part:
 
 
 def parts_of(sentence: Sentence) -> list[Part]:
-    """Cut a sentence at its pauses. A pause before the first phoneme gives a part without phonemes."""
+    """Cut a sentence after the phonemes its pauses name; -1, before the first one, gives a part without phonemes."""
     parts, start = [], 0
     for index, seconds in sorted(sentence.pauses):
-        parts.append(Part(sentence.phonemes[start:index].strip(), round(seconds * RATE_HZ)))
-        start = index
+        parts.append(Part(sentence.phonemes[start : index + 1].strip(), round(seconds * RATE_HZ)))
+        start = index + 1
     rest = sentence.phonemes[start:].strip()
     return [*parts, Part(rest, 0)] if rest or not parts else parts
 
