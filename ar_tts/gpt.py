@@ -118,7 +118,7 @@ class GPT(nn.Module):
 
     def new_cache(self, batch: int, limit: int) -> Cache:
         """An empty cache for `limit` positions."""
-        weight = self.h[0].attn.c_attn.weight
+        weight = self.ln_f.weight
         return Cache.empty(len(self.h), batch, self.heads, limit, weight.shape[0] // self.heads, weight)
 
 

@@ -37,7 +37,8 @@ class LengthRegulator(nn.Module):
         self.content_in_proj = nn.Linear(config.in_channels, config.channels)
         blocks: list[nn.Module] = []
         for _ in range(4):
-            blocks += [nn.Conv1d(config.channels, config.channels, 3, padding=1), nn.GroupNorm(1, config.channels), nn.Mish()]
+            conv = nn.Conv1d(config.channels, config.channels, 3, padding=1)
+            blocks += [conv, nn.GroupNorm(1, config.channels), nn.Mish()]
         self.model = nn.Sequential(*blocks, nn.Conv1d(config.channels, config.channels, 1))
         if config.melody:
             self.melody = nn.Linear(PITCH_FEATURES + 1, config.channels)

@@ -4,10 +4,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffusion.flow import FlowConfig, FlowDecoder
 from emovoice.encoder.melody import bin_to_level, bin_to_pitch, level_to_bin, pitch_to_bin, scaled_level
@@ -35,8 +36,8 @@ class Batch:
 class FlowTraining:
     """Flow-matching loss; see diffusion.flow."""
 
-    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features, prompts: Prompts,
-                 batch: int = 16) -> None:
+    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
+                 prompts: Prompts, batch: int = 16) -> None:
         self.run = Run(folder, FlowDecoder(config), budget, device)
         self.features, self.prompts, self.batch = features, prompts, batch
         self.front = LogMel()
@@ -86,6 +87,6 @@ class FlowTraining:
 
     def losses(self, batch: Batch) -> Losses:
         """The flow-matching loss."""
-        model: nn.Module = self.run.model
+        model: Any = self.run.model
         content = model.length_regulator(batch.codes, batch.pitch_hz, batch.level, batch.mel.shape[-1])
         return {"flow": model.loss(batch.mel, content, batch.style, batch.mask)}

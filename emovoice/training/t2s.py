@@ -2,6 +2,7 @@
 then on recordings alone."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -44,6 +45,11 @@ class Batch:
     level: Tensor
 
 
+def rows_of(u: Utterance) -> int:
+    """What an item costs: its rows in the transformer."""
+    return u.codes + len(u.text)
+
+
 class TextToCodesTraining:
     """Cross-entropy of moves, codes, pitch and level."""
 
@@ -57,20 +63,24 @@ class TextToCodesTraining:
         rng = np.random.default_rng(self.run.step)
         spoken = [u for u in scores if self.prompts.can_speak(u)]
         fixed = self.make_batch(held[:24], np.random.default_rng(0))
-        both, alone = (bucketed(part, lambda u: u.codes + len(u.text), ROWS_PER_BATCH, rng) for part in (items + spoken, items))
+        both, alone = (bucketed(part, rows_of, ROWS_PER_BATCH, rng) for part in (items + spoken, items))
 
-        def stages():  # type: ignore[no-untyped-def]
+        def stages() -> Iterator[Batch]:
             while True:
                 late = self.run.seconds > RECORDINGS_ONLY * 60 * self.run.budget.minutes
                 yield self.make_batch(next(alone if late else both), rng)
 
-        self.run.go(stages(), self.losses, lambda: {f"held_{k.strip('_')}": float(v) for k, v in self.losses(fixed).items()})
+        def check() -> dict[str, float]:
+            return {f"held_{k.strip('_')}": float(v) for k, v in self.losses(fixed).items()}
+
+        self.run.go(stages(), self.losses, check)
 
     def make_batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
         """Pad and label; a score has neither codes nor levels, they are hidden and not learned."""
         stop, blank = self.config.stop_code, self.config.stop_code
         symbols = self.config.reader.symbols  # type: ignore[union-attr]
-        columns: dict[str, list[np.ndarray]] = {k: [] for k in ("pointer", "seen", "sp", "sl", "advance", "codes", "pitch", "level")}
+        names = ("pointer", "seen", "sp", "sl", "advance", "codes", "pitch", "level")
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for u in items:
             known = u.samples is not None
             codes = self.features.codes[u.id] if known else np.full(u.codes, blank)
@@ -103,7 +113,8 @@ class TextToCodesTraining:
 
         sung = batch.pitch != _IGNORE
         return {"advance": 2 * entropy(out.advance, batch.advance), "code": entropy(out.codes, batch.codes),
-                "pitch": soft_cross_entropy(out.pitch[sung], batch.pitch[sung]), "level": 0.5 * entropy(out.level, batch.level)}
+                "pitch": soft_cross_entropy(out.pitch[sung], batch.pitch[sung]),
+                "level": 0.5 * entropy(out.level, batch.level)}
 
 
 def longest(items: list[Utterance], scores: list[Utterance]) -> tuple[int, int]:

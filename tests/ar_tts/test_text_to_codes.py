@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -65,7 +67,7 @@ def test_decoding_repeats_by_seed_reads_in_order_and_ends(model: TextToCodes) ->
     assert steps[0] == steps[1] != steps[2]
     pointers = [step.pointer for step in steps[0]]
     assert pointers == sorted(pointers) and pointers[-1] < 9
-    assert all(b - a < MOVES for a, b in zip(pointers, pointers[1:], strict=False))
+    assert all(b - a < MOVES for a, b in pairwise(pointers))
     assert len(pointers) <= 9 * (Sampling().dwell_limit + 1)
 
 
