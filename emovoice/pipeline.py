@@ -13,11 +13,12 @@ from ar_tts.decoding import FREE_LENGTH, Step, decode
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
 from emovoice.text import Sentence
-from emovoice.text.symbols import START, STOP, encode
+from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 
 HOP = 256
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
+_SOUNDS = frozenset(VOWELS + CONSONANTS)
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,23 @@ class Part:
 
 
 def parts_of(sentence: Sentence) -> list[Part]:
-    """Cut a sentence at its pauses. A pause before the first phoneme gives a part without phonemes."""
-    parts, start = [], 0
-    for index, seconds in sorted(sentence.pauses):
-        parts.append(Part(sentence.phonemes[start:index].strip(), round(seconds * RATE_HZ)))
-        start = index
-    rest = sentence.phonemes[start:].strip()
-    return [*parts, Part(rest, 0)] if rest or not parts else parts
+    """Cut a sentence after the phonemes that a pause follows.
+
+    A pause before the first sound gives a part without phonemes; punctuation by itself stays with what it follows.
+    """
+    ends = [(index + 1, round(seconds * RATE_HZ)) for index, seconds in sorted(sentence.pauses)]
+    parts: list[Part] = []
+    start = 0
+    for end, pause in [*ends, (len(sentence.phonemes), 0)]:
+        cut = sentence.phonemes[start:end].strip()
+        start = end
+        if not _SOUNDS.isdisjoint(cut):
+            parts.append(Part(cut, pause))
+        elif parts and parts[-1].phonemes:
+            parts[-1] = Part(parts[-1].phonemes + cut, parts[-1].pause_samples + pause)
+        elif pause:
+            parts.append(Part("", pause))
+    return parts if any(part.phonemes for part in parts) else [Part(sentence.phonemes, sum(p for _, p in ends))]
 
 
 class Pipeline:
@@ -63,10 +74,8 @@ class Pipeline:
         """Eight weights in 0..1 -> (256,): the neutral point plus the weighted directions."""
         return self.bundle.space.at(weights)
 
-    def estimate_samples(self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None) -> int:
+    def estimate_samples(self, sentence: Sentence, timbre: np.ndarray, emotion: np.ndarray) -> int:
         """Free length: what the text-to-codes model says by itself, a twentieth of the cost of speaking."""
-        if timbre is None:
-            timbre = np.zeros(self.bundle.config.t2s.timbre_dim, np.float32)
         total = 0
         for part in parts_of(sentence):
             total += part.pause_samples
@@ -100,7 +109,8 @@ class Pipeline:
         return list(decode(self.bundle.t2s, who, how, text, length, seed))
 
     @torch.inference_mode()
-    def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None, seed: int) -> np.ndarray:
+    def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,
+                    seed: int) -> np.ndarray:
         asked = FREE_LENGTH if length is None else max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
         steps = self._codes(phonemes, timbre, emotion, asked, seed)
         if length is None:
@@ -124,7 +134,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def resynthesise(self, samples: np.ndarray) -> np.ndarray:
-        """Wave -> codes, pitch, level, timbre, emotion -> wave: what the decoder keeps of a recording (n // 960 * 960,)."""
+        """Wave -> codes, pitch, level, timbre, emotion -> wave (n // 960 * 960,): what is kept of a recording."""
         from emovoice.encoder.melody import level_of, level_to_bin
 
         usable = len(samples) // CODE_SAMPLES * CODE_SAMPLES
