@@ -12,8 +12,10 @@ import torch
 from ar_tts.decoding import FREE_LENGTH, Step, decode
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
+from emovoice.errors import ModelError
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
+from emovoice.timing import allot
 
 HOP = 256
 _LONGEST_REFERENCE_S = 15
@@ -59,7 +61,13 @@ class Pipeline:
 
     @classmethod
     def load(cls, model: str = "mini", device: str = "cpu") -> Pipeline:
-        """Load an embedded model by name or a bundle by path. Raises ModelError."""
+        """Load an embedded model by name or a bundle by path. Raises ModelError, also for an unknown device."""
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # AssertionError: a build of torch without CUDA
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"this device cannot be used: {reason}", field="device", value=device,
+                             remedy="Use cpu.") from error
         return cls(bundles.load(model, device), model, device)
 
     @torch.inference_mode()
@@ -85,23 +93,26 @@ class Pipeline:
 
     def speak(self, sentence: Sentence, timbre: np.ndarray, emotion: np.ndarray, *, length_samples: int | None = None,
               seed: int = 0) -> Iterator[np.ndarray]:
-        """Speak a sentence; yields float32 chunks that add up to exactly `length_samples` where that is asked."""
+        """Speak a sentence; yields float32 chunks that add up to exactly `length_samples` where that is asked.
+
+        The pauses are part of that length and keep theirs, so it must not be shorter than they are.
+        """
         parts = parts_of(sentence)
         lengths: Sequence[int | None] = [None] * len(parts)
         if length_samples is not None:
             lengths = self._shares(parts, timbre, emotion, length_samples)
         for i, (part, length) in enumerate(zip(parts, lengths, strict=True)):
-            if part.phonemes:
+            if part.phonemes and length != 0:
                 yield self._speak_part(part.phonemes, timbre, emotion, length, seed + i)
             if part.pause_samples:
                 yield np.zeros(part.pause_samples, np.float32)
 
     def _shares(self, parts: list[Part], timbre: np.ndarray, emotion: np.ndarray, length: int) -> list[int]:
         """Split the asked length, less the pauses, among the spoken parts as their free lengths are."""
-        spoken = max(length - sum(p.pause_samples for p in parts), 1)
-        free = [len(self._codes(p.phonemes, timbre, emotion, FREE_LENGTH, 0)) if p.phonemes else 0 for p in parts]
-        ends = np.round(np.cumsum(free) / max(sum(free), 1) * spoken).astype(int)
-        return np.diff(ends, prepend=0).tolist()
+        spoken = max(length - sum(p.pause_samples for p in parts), 0)
+        free = [max(len(self._codes(p.phonemes, timbre, emotion, FREE_LENGTH, 0)), 1) if p.phonemes else 0
+                for p in parts]
+        return allot(spoken, free)
 
     def _codes(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int, seed: int) -> list[Step]:
         text = torch.tensor([[START, *encode(phonemes), STOP]], device=self.device)

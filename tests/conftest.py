@@ -60,5 +60,4 @@ def fake_engine(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 @pytest.fixture
 def engine_factory(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
     """Makes engines for tests of behaviour that any model has to show; takes the options of `Engine`."""
-    fakes.install(monkeypatch)  # without this line the tests run on the real debug model
     return lambda **options: Engine("debug", **options)
