@@ -139,9 +139,7 @@ def prepare(frames: np.ndarray, rate: int, warnings: tuple[str, ...] = ()) -> Re
     notes = [*warnings, *_complaints(frames, rate)]
     mono, mixing = waveform.to_mono(frames)
     notes += mixing
-    mono = mono - mono.mean(dtype=np.float64).astype(
-        np.float32
-    )  # an offset is no sound, but would count as level
+    mono = mono - mono.mean(dtype=np.float64).astype(np.float32)  # an offset is no sound, but would count as level
     samples = waveform.trimmed(waveform.resample(mono, rate), SAMPLE_RATE_HZ)
     if not samples.size:
         raise AudioError("the recording is silent", remedy="Give a recording in which someone speaks.")
@@ -218,9 +216,7 @@ def _open(path: Path) -> int:
         if stat.S_ISDIR(kind):
             raise AudioError("this is a directory, not a recording", field="path", value=str(path))
         if not stat.S_ISREG(kind):
-            raise AudioError(
-                "this is not a plain file", field="path", value=str(path), remedy="Save it to a file."
-            )
+            raise AudioError("this is not a plain file", field="path", value=str(path), remedy="Save it to a file.")
         return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         raise AudioError(
@@ -231,14 +227,10 @@ def _open(path: Path) -> int:
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise AudioError(
-            f"the recording cannot be opened: {reason}", field="path", value=str(path)
-        ) from error
+        raise AudioError(f"the recording cannot be opened: {reason}", field="path", value=str(path)) from error
 
 
-def _read_blocks(
-    sound: soundfile.SoundFile, path: Path, limits: Limits
-) -> tuple[np.ndarray, tuple[str, ...]]:
+def _read_blocks(sound: soundfile.SoundFile, path: Path, limits: Limits) -> tuple[np.ndarray, tuple[str, ...]]:
     """All that can be decoded, a second at a time and counted, since a header can say anything."""
     blocks: list[np.ndarray] = []
     count, damage = 0, ""
@@ -271,6 +263,4 @@ def _says_cut_short(log: str) -> bool:
 
 def _not_audio(path: Path, reason: str) -> AudioError:
     reason = reason.strip().splitlines()[0].rstrip(".") if reason.strip() else "unknown format"
-    return AudioError(
-        f"the recording cannot be read: {reason}", field="path", value=str(path), remedy=_CONVERT
-    )
+    return AudioError(f"the recording cannot be read: {reason}", field="path", value=str(path), remedy=_CONVERT)

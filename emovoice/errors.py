@@ -23,9 +23,7 @@ class EmovoiceError(Exception):
     a value that is not built of basic types arrives as its shortened `repr`.
     """
 
-    def __init__(
-        self, what: str, *, field: str | None = None, value: object = None, remedy: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, field: str | None = None, value: object = None, remedy: str | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.field = field

@@ -18,9 +18,11 @@ from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 from emovoice.timing import allot
 
 HOP = 256
+LICENCE = "Apache-2.0"
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
 _SOUNDS = frozenset(VOWELS + CONSONANTS)
+_SILENT_STEP = Step(0, 0, 0, 0)  # what is spoken where the model says nothing
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Pipeline:
         except (RuntimeError, AssertionError) as error:  # AssertionError: a build of torch without CUDA
             reason = str(error).splitlines()[0]
             raise ModelError(f"this device cannot be used: {reason}", field="device", value=device,
-                             remedy="Use cpu.") from error
+                             remedy="Use cpu, or cuda where there is one") from error
         return cls(bundles.load(model, device), model, device)
 
     @torch.inference_mode()
@@ -123,7 +125,7 @@ class Pipeline:
     def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,
                     seed: int) -> np.ndarray:
         asked = FREE_LENGTH if length is None else max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
-        steps = self._codes(phonemes, timbre, emotion, asked, seed)
+        steps = self._codes(phonemes, timbre, emotion, asked, seed) or [_SILENT_STEP]
         if length is None:
             length = len(steps) * CODE_SAMPLES
         frames = math.ceil(length / HOP)
@@ -159,7 +161,10 @@ class Pipeline:
         return self.bundle.vocoder(mel)[0, :usable].cpu().numpy()
 
     def info(self) -> dict[str, Any]:
-        """Name, parameters by part, configuration."""
+        """Name, parameters by part, bytes on disk, licence, configuration."""
+        folder = bundles.find(self.name)
+        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         parts = {name: sum(p.numel() for p in part.parameters()) for name, part in self.bundle.parts.items()}
         return {"model": self.name, "sample_rate": self.sample_rate, "device": str(self.device), "parameters": parts,
+                "bytes": files, "licence": LICENCE if self.name in bundles.EMBEDDED else "as its maker says",
                 "configuration": asdict(self.bundle.config)}

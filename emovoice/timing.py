@@ -49,9 +49,7 @@ def asked_samples(duration_s: float | None, rate: int) -> int | None:
     if isinstance(duration_s, bool) or not isinstance(duration_s, Real):
         raise InputError("the duration must be a number", field="duration_s", value=duration_s, remedy=remedy)
     if not math.isfinite(duration_s) or duration_s <= 0:
-        raise InputError(
-            "the duration must be finite and above 0", field="duration_s", value=duration_s, remedy=remedy
-        )
+        raise InputError("the duration must be finite and above 0", field="duration_s", value=duration_s, remedy=remedy)
     return max(1, round(float(duration_s) * rate))
 
 

@@ -180,9 +180,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         remedy = "Check the name, or make one with `emovoice voices make`."
-        raise ModelError(
-            "there is no such voice file", field="path", value=str(path), remedy=remedy
-        ) from error
+        raise ModelError("there is no such voice file", field="path", value=str(path), remedy=remedy) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ModelError(f"the voice cannot be read: {error}", field="path", value=str(path)) from error
 

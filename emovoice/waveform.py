@@ -52,9 +52,7 @@ def as_frames(samples: np.ndarray) -> np.ndarray:
         return (frames / -float(np.iinfo(kind).min)).astype(np.float32)
     if kind == np.dtype(np.uint8):
         return (frames.astype(np.float32) - 128) / 128
-    raise AudioError(
-        "samples of this type are not understood", field="dtype", value=str(kind), remedy=_ARRAY_REMEDY
-    )
+    raise AudioError("samples of this type are not understood", field="dtype", value=str(kind), remedy=_ARRAY_REMEDY)
 
 
 def check_rate(rate: object) -> int:
@@ -95,9 +93,7 @@ def to_mono(frames: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     loudness = np.sqrt(np.mean(np.square(frames, dtype=np.float64), axis=0))
     if rms(mono) < 0.1 * loudness.max():
         loudest = int(loudness.argmax())
-        return frames[:, loudest], (
-            f"the channels cancel each other out; channel {loudest + 1} alone was used",
-        )
+        return frames[:, loudest], (f"the channels cancel each other out; channel {loudest + 1} alone was used",)
     return mono, (f"{channels} channels were mixed to mono",)
 
 

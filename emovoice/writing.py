@@ -48,9 +48,7 @@ def check_target(path: str | os.PathLike[str], force: bool = False, endings: Ite
         raise OutputError("a file name cannot hold a NUL", field="path", value=str(target))
     try:
         if target.is_dir():
-            raise OutputError(
-                "the output is a directory", field="path", value=str(target), remedy="Add a file name."
-            )
+            raise OutputError("the output is a directory", field="path", value=str(target), remedy="Add a file name.")
         if target.suffix.lower() not in endings:
             raise OutputError(
                 "the ending of the output is not known",
@@ -159,9 +157,7 @@ class _Spool:
         for chunk in chunks:
             samples = np.ascontiguousarray(chunk, dtype=np.float32)
             if samples.ndim != 1 or not np.isfinite(samples).all():
-                raise OutputError(
-                    "only finite mono samples can be written", field="shape", value=samples.shape
-                )
+                raise OutputError("only finite mono samples can be written", field="shape", value=samples.shape)
             self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
             self.count += len(samples)
             try:
@@ -177,9 +173,7 @@ class _Spool:
         self._file.seek(0)
         # By descriptor: libsndfile reports a failed write of its own, but swallows one of a Python object.
         # In blocks: libvorbis takes the stack for what it is given at once.
-        with soundfile.SoundFile(
-            file.fileno(), "w", rate, 1, encoding, format=container, closefd=False
-        ) as sound:
+        with soundfile.SoundFile(file.fileno(), "w", rate, 1, encoding, format=container, closefd=False) as sound:
             while data := self._file.read(4 * _BLOCK_SAMPLES):
                 sound.write(np.frombuffer(data, dtype=np.float32) * np.float32(gain))
 
@@ -191,9 +185,7 @@ def peak_warnings(peak: float) -> tuple[str, ...]:
     """What to say about samples whose largest magnitude is `peak`: nothing up to 1."""
     if peak <= 1:
         return ()
-    return (
-        f"the loudest sample was {peak:.2f}; it is written {20 * np.log10(peak):.1f} dB quieter, not clipped",
-    )
+    return (f"the loudest sample was {peak:.2f}; it is written {20 * np.log10(peak):.1f} dB quieter, not clipped",)
 
 
 def _not_written(target: object, error: Exception) -> OutputError:

@@ -21,7 +21,7 @@ from emovoice import torchaudio_shim  # noqa: E402
 torchaudio_shim.install()
 
 
-# ---- the API, on stand-ins or on the debug model -------------------------------------------------
+# ---- the API, on the debug model or on stand-ins -------------------------------------------------
 
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -58,6 +58,6 @@ def fake_engine(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def engine_factory(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Engine]:
-    """Makes engines for tests of behaviour that any model has to show; takes the options of `Engine`."""
+def engine_factory(shipped: Path) -> Callable[..., Engine]:
+    """Makes engines of the debug model, for behaviour that any model has to show; options of `Engine`."""
     return lambda **options: Engine("debug", **options)

@@ -34,9 +34,7 @@ class FakePipeline:
     @classmethod
     def load(cls, model: str = "mini", device: str = "cpu") -> FakePipeline:
         if model not in ("mini", "debug"):
-            raise ModelError(
-                "there is no such model", field="model", value=model, remedy="Use mini or debug."
-            )
+            raise ModelError("there is no such model", field="model", value=model, remedy="Use mini or debug.")
         FakePipeline.loads += 1
         return cls(model)
 

@@ -20,9 +20,7 @@ def tone(seconds: float, rate: int = 24_000, peak: float = 0.5, hertz: float = 2
     return peak * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
 
 
-def wav(
-    folder: Path, samples: np.ndarray, rate: int = 24_000, subtype: str = "PCM_16", name: str = "a.wav"
-) -> Path:
+def wav(folder: Path, samples: np.ndarray, rate: int = 24_000, subtype: str = "PCM_16", name: str = "a.wav") -> Path:
     soundfile.write(folder / name, samples, rate, subtype=subtype)
     return folder / name
 
@@ -46,9 +44,9 @@ def test_rates_and_sample_types(tmp_path: Path, rate: int, subtype: str) -> None
     assert rms(reference.samples) == pytest.approx(0.5 / math.sqrt(2), rel=0.02)
     crossings = np.count_nonzero(np.diff(np.signbit(reference.samples))) / 2
     assert crossings / (len(reference.samples) / SAMPLE_RATE_HZ) == pytest.approx(220, rel=0.01)
-    assert [
-        warning for warning in reference.warnings if "8000 Hz" in warning or "11025 Hz" in warning
-    ] == list(reference.warnings)
+    assert [warning for warning in reference.warnings if "8000 Hz" in warning or "11025 Hz" in warning] == list(
+        reference.warnings
+    )
 
 
 @pytest.mark.parametrize(("subtype", "name"), [("PCM_U8", "a.wav"), ("ULAW", "a.wav"), ("PCM_16", "a.flac"),
@@ -223,9 +221,7 @@ def test_a_float64_beyond_float32() -> None:
     assert "not numbers" in refused(tone(4) * 1e300)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"hello" * 100, b"<html>" * 100, b"RIFF\0\0\0\0WAVE", b"ID3", b"fLaC", b"OggS"]
-)
+@pytest.mark.parametrize("data", [b"", b"hello" * 100, b"<html>" * 100, b"RIFF\0\0\0\0WAVE", b"ID3", b"fLaC", b"OggS"])
 def test_what_is_not_audio(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.wav").write_bytes(data)
     assert "cannot be read" in refused(tmp_path / "a.wav")

@@ -221,6 +221,17 @@ def test_sentences_share_the_length_by_their_estimates(fake_engine: Engine) -> N
     assert short + long < 48_000
 
 
+def test_a_pause_in_the_text_and_a_length(engine_factory: Factory) -> None:
+    engine = engine_factory()
+    text = "Wait for it. [pause:0.7s] There it is, at last."
+    asked_s = free_s(engine, text)
+    audio = engine.synthesize(text, duration_s=asked_s)
+    assert abs(audio.duration_s - asked_s) <= 0.5 / 24_000 + 1e-9
+    silent = (audio.samples == 0).astype(np.int8)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], silent, [0]])))
+    assert (edges[1::2] - edges[::2]).max() >= round(0.7 * 24_000)
+
+
 def test_pauses_in_the_text_keep_their_length(fake_engine: Engine) -> None:
     audio = fake_engine.synthesize("Yes[1s]. No no.", duration_s=1.6)
     (_, first, _), (_, second, _) = fake_engine.pipeline.spoken  # type: ignore[attr-defined]
@@ -285,14 +296,20 @@ def test_bad_requests_are_refused_before_the_first_chunk(
     assert type(caught.value) is kind and caught.value.field == field
 
 
+@pytest.mark.parametrize("device", ["tpu", "", "cuda:99"])
+def test_a_bad_device(device: str) -> None:
+    with pytest.raises(ModelError, match="device"):
+        Engine("debug", device)
+
+
 def test_a_bad_model(engine_factory: Factory) -> None:
     with pytest.raises(ModelError):
         Engine("no such model")
 
 
 def test_the_text_limit_can_be_changed(engine_factory: Factory) -> None:
-    text = "Hello there. " * 8000
-    with pytest.raises(InputError, match=r"20,000 characters \(length=104000\).*Limits\(text_chars"):
+    text = "Hello there. " * 1600
+    with pytest.raises(InputError, match=r"20,000 characters \(length=20800\).*Limits\(text_chars"):
         engine_factory().stream(text)
     engine_factory(limits=Limits(text_chars=200_000)).stream(text)
     with pytest.raises(InputError, match="longer than 10 characters"):
@@ -385,8 +402,6 @@ def test_the_names_of_the_package() -> None:
         ["Audio", "AudioError", "EMOTIONS", "EmovoiceError", "Engine", "InputError", "LengthError", "Limits",
          "ModelError", "OutputError", "Speech", "Voice", "stream", "synthesize", "voices"]
     )  # fmt: skip
-    assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(
-        dir(emovoice)
-    )
+    assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(dir(emovoice))
     with pytest.raises(AttributeError):
         _ = emovoice.nonsense

@@ -12,9 +12,7 @@ from emovoice.timing import allot, asked_samples, check_pace
 @pytest.mark.parametrize("seed", range(200))
 def test_shares_add_up_and_are_proportional(seed: int) -> None:
     rng = random.Random(seed)
-    estimates = [
-        rng.choice([0, rng.randrange(10), rng.randrange(10**7)]) for _ in range(rng.randrange(1, 40))
-    ]
+    estimates = [rng.choice([0, rng.randrange(10), rng.randrange(10**7)]) for _ in range(rng.randrange(1, 40))]
     total = rng.choice([0, 1, rng.randrange(100), rng.randrange(10**9)])
     shares = allot(total, estimates)
     assert sum(shares) == total and len(shares) == len(estimates)
@@ -23,6 +21,15 @@ def test_shares_add_up_and_are_proportional(seed: int) -> None:
             assert abs(share * sum(estimates) - total * estimate) < sum(estimates)
     else:
         assert max(shares) - min(shares) <= 1
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_larger_estimate_never_gets_less(seed: int) -> None:
+    """Equal ones may differ by the one sample that is left over."""
+    rng = random.Random(seed)
+    estimates = sorted(rng.sample(range(1000), 9))
+    shares = allot(rng.randrange(5000), estimates)
+    assert shares == sorted(shares)
 
 
 @pytest.mark.parametrize(("total", "estimates"), [(1, []), (-1, [1]), (1, [2, -1])])

@@ -131,9 +131,7 @@ def test_when_the_kernel_takes_no_more(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError("no"), RuntimeError])
-def test_when_the_source_fails_nothing_is_left(
-    tmp_path: Path, error: type[BaseException] | BaseException
-) -> None:
+def test_when_the_source_fails_nothing_is_left(tmp_path: Path, error: type[BaseException] | BaseException) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield SAMPLES
         raise error
@@ -143,9 +141,7 @@ def test_when_the_source_fails_nothing_is_left(
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "chunks", [[], [np.zeros(0)], [np.array([np.nan])], [np.array([np.inf])], [np.zeros((2, 2))]]
-)
+@pytest.mark.parametrize("chunks", [[], [np.zeros(0)], [np.array([np.nan])], [np.array([np.inf])], [np.zeros((2, 2))]])
 def test_samples_that_cannot_be_written(tmp_path: Path, chunks: list[np.ndarray]) -> None:
     with pytest.raises(OutputError):
         write_audio(tmp_path / "a.wav", chunks, RATE)

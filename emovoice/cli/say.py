@@ -42,18 +42,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("text", metavar="TEXT", help='what to say; "-" reads it from standard input')
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write the speech")
     parser.add_argument("--voice", metavar="V", help="a name, a saved voice (.safetensors) or a recording")
-    parser.add_argument(
-        "--emotion", metavar="E", help="a name such as anger, or eight numbers 0..1 with commas"
-    )
+    parser.add_argument("--emotion", metavar="E", help="a name such as anger, or eight numbers 0..1 with commas")
     parser.add_argument("--intensity", type=float, metavar="X", help="how much of it, 0..1 (default: 0.7)")
     parser.add_argument("--emotion-audio", metavar="FILE", help="a recording whose emotion is taken over")
     parser.add_argument("--duration", type=float, metavar="S", help="how long to speak, seconds")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="same seed, same speech (default: 0)"
-    )
-    parser.add_argument(
-        "--accent", choices=("us", "gb"), help="how to read the text (default: the voice's own)"
-    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same speech (default: 0)")
+    parser.add_argument("--accent", choices=("us", "gb"), help="how to read the text (default: the voice's own)")
     output.add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print what was made as a JSON object")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
@@ -86,13 +80,9 @@ def _check_output(args: argparse.Namespace, to_stdout: bool) -> None:
 
         check_target(args.output, args.force)
     elif args.json:
-        raise InputError(
-            "sound and JSON cannot both go to standard output", remedy="Write to a file with -o."
-        )
+        raise InputError("sound and JSON cannot both go to standard output", remedy="Write to a file with -o.")
     elif sys.stdout.isatty():
-        raise InputError(
-            "sound will not be written to a terminal", remedy="Write to a file with -o, or pipe."
-        )
+        raise InputError("sound will not be written to a terminal", remedy="Write to a file with -o, or pipe.")
 
 
 def _start(args: argparse.Namespace) -> Speech:
@@ -121,14 +111,10 @@ def _read_stdin(limit_chars: int) -> str:
         # A character cut in half by the limit is beyond the limit, which the engine reports.
         if error.end == len(data) > 4 * limit_chars:
             return data[: error.start].decode("utf-8-sig")
-        raise InputError(
-            "the text is not UTF-8", field="byte", value=error.start, remedy="Convert it."
-        ) from error
+        raise InputError("the text is not UTF-8", field="byte", value=error.start, remedy="Convert it.") from error
 
 
-def _write(
-    args: argparse.Namespace, chunks: Iterator[np.ndarray], speech: Speech, to_stdout: bool
-) -> Written:
+def _write(args: argparse.Namespace, chunks: Iterator[np.ndarray], speech: Speech, to_stdout: bool) -> Written:
     from emovoice.writing import write_audio, write_wav_stream
 
     if to_stdout:

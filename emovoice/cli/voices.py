@@ -39,9 +39,7 @@ def add(subparsers: Any) -> None:
     make.add_argument("recording", metavar="RECORDING", help="a wav, flac, ogg or mp3 file")
     make.add_argument("-o", "--output", required=True, metavar="FILE", help="a .safetensors file to write")
     make.add_argument("--name", help="what to call it (default: the name of the recording)")
-    make.add_argument(
-        "--accent", choices=("us", "gb"), default="us", help="the speaker's accent (default: us)"
-    )
+    make.add_argument("--accent", choices=("us", "gb"), default="us", help="the speaker's accent (default: us)")
     output.add_model_options(make)
     make.add_argument("--json", action="store_true", help="print a JSON object")
     make.add_argument("--force", action="store_true", help="overwrite an existing file")
@@ -69,9 +67,7 @@ def run_make(args: argparse.Namespace) -> int:
     from emovoice.writing import check_target
 
     check_target(args.output, args.force, endings=(ENDING,))
-    voice = Voice.from_audio(
-        args.recording, name=args.name, accent=args.accent, model=args.model, device=args.device
-    )
+    voice = Voice.from_audio(args.recording, name=args.name, accent=args.accent, model=args.model, device=args.device)
     voice.save(args.output, force=args.force)
     output.warn(voice.warnings)
     if args.json:

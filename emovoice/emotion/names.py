@@ -112,9 +112,7 @@ def _from_mapping(weights: Mapping[Any, Any]) -> tuple[float, ...]:
     found: dict[str, float] = {}
     for name, weight in weights.items():
         if not isinstance(name, str):
-            raise InputError(
-                "emotion names must be text", field="emotion", value=name, remedy=f"{_NAMES_REMEDY}."
-            )
+            raise InputError("emotion names must be text", field="emotion", value=name, remedy=f"{_NAMES_REMEDY}.")
         emotion = canonical(name)
         if emotion in found:
             raise InputError(
@@ -123,9 +121,7 @@ def _from_mapping(weights: Mapping[Any, Any]) -> tuple[float, ...]:
                 value=dict(weights),
                 remedy="Give each emotion once.",
             )
-        found[emotion] = _in_unit_range(
-            weight, field=f"emotion[{name!r}]", remedy="Give a number from 0 to 1."
-        )
+        found[emotion] = _in_unit_range(weight, field=f"emotion[{name!r}]", remedy="Give a number from 0 to 1.")
     return _checked_sum(tuple(found.get(emotion, 0.0) for emotion in EMOTIONS), weights)
 
 
@@ -137,9 +133,7 @@ def _from_numbers(emotion: Any) -> tuple[float, ...]:
     else:
         values = emotion
     if not isinstance(values, (list, tuple)):
-        raise InputError(
-            "an emotion cannot be read from this", field="emotion", value=emotion, remedy=_WEIGHTS_REMEDY
-        )
+        raise InputError("an emotion cannot be read from this", field="emotion", value=emotion, remedy=_WEIGHTS_REMEDY)
     if len(values) != len(EMOTIONS):
         raise InputError(
             f"an emotion needs eight numbers, not {len(values)}",
@@ -159,9 +153,7 @@ def _split(text: str) -> list[float]:
     try:
         return [float(part) for part in parts]
     except ValueError as error:
-        raise InputError(
-            "these are not numbers", field="emotion", value=text, remedy=_WEIGHTS_REMEDY
-        ) from error
+        raise InputError("these are not numbers", field="emotion", value=text, remedy=_WEIGHTS_REMEDY) from error
 
 
 def _checked_sum(weights: tuple[float, ...], given: object) -> tuple[float, ...]:

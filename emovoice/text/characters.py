@@ -42,12 +42,12 @@ _SAME = str.maketrans(
         "\u2029": "\n\n",
         "。": ". ", "、": ", ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; ", "¿": "", "¡": "",
         "⁄": "/", "∕": "/", "¦": "|", "·": "•", "‣": "•", "◦": "•", "▪": "•", "●": "•", "⇒": "→", "➜": "→",
-        "➔": "→",
-        "µ": "µ", "Å": "Å", "℃": "°C", "℉": "°F", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl",
+        "➔": "→", "Å": "Å", "℃": "°C", "℉": "°F", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl",
         **{chr(0x2080 + digit): str(digit) for digit in range(10)},
     }
 )  # fmt: skip
 _GREEK = re.compile(r"(?<![Ͱ-Ͽἀ-῿])([α-ωΑ-Ω])(?![Ͱ-Ͽἀ-῿])")
+_MINUS = re.compile(r"(?<=\w) − (?=[\w.])")
 _MICRO = re.compile(r"(?<=\d)( ?)μ(?=[mgslLFAVW]\b)")
 _ENTITY = re.compile(r"&(amp|quot|apos|nbsp|#39);")
 _ENTITIES = {"amp": "&", "quot": '"', "apos": "'", "nbsp": " ", "#39": "'"}
@@ -65,7 +65,8 @@ _SHOWN = 3
 def fold(text: str) -> tuple[str, tuple[str, ...]]:
     """The text in known characters, and a warning for each kind that was read otherwise or left out."""
     text = _ENTITY.sub(lambda found: _ENTITIES[found[1]], text.replace("\r\n", "\n"))
-    text = _shorten_runs(unicodedata.normalize("NFC", text).translate(_SAME))
+    text = _MINUS.sub(" minus ", unicodedata.normalize("NFC", text))
+    text = _shorten_runs(text.translate(_SAME))
     text, broken = _break_stretches(text)
     text = _MICRO.sub(r"\1µ", text)
     text = _GREEK.sub(lambda found: f" {_greek_name(found[1])} ", text)

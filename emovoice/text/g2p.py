@@ -33,14 +33,17 @@ _NET_LETTERS = 24
 _EXTRA: dict[Accent, dict[str, str]] = {
     "us": {
         "hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜɹ", "grr": "ɡɹˈɜɹ",
-        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiu", "aww": "ˈɔ", "ahh": "ˈɑ", "aah": "ˈɑ",
+        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiu", "aww": "ˈɔ", "ahh": "ˈɑ",
+        "aah": "ˈɑ",
         "ohh": "ˈO", "ugh": "ˈʌɡ", "argh": "ˈɑɹɡ", "aargh": "ˈɑɹɡ", "haha": "hɑhˈɑ", "hahaha": "hˌɑhɑhˈɑ",
         "résumé": "ɹˈɛzəmˌA",
     },
     "gb": {
         "hmm": "hˈʌm", "hm": "hˈʌm", "mmm": "ˈʌm", "mm": "ˈʌm", "shh": "ʃˈʌ", "brr": "bɹˈɜː", "grr": "ɡɹˈɜː",
-        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiːuː", "aww": "ˈɔː", "ahh": "ˈɑː", "aah": "ˈɑː",
-        "ohh": "ˈQ", "ugh": "ˈʌɡ", "argh": "ˈɑːɡ", "aargh": "ˈɑːɡ", "haha": "hɑːhˈɑː", "hahaha": "hˌɑːhɑːhˈɑː",
+        "pfft": "pfˈʌt", "tsk": "tˈɪsk", "psst": "psˈɪst", "eww": "ˈiːuː", "aww": "ˈɔː", "ahh": "ˈɑː",
+        "aah": "ˈɑː",
+        "ohh": "ˈQ", "ugh": "ˈʌɡ", "argh": "ˈɑːɡ", "aargh": "ˈɑːɡ", "haha": "hɑːhˈɑː",
+        "hahaha": "hˌɑːhɑːhˈɑː",
         "résumé": "ɹˈɛzjʊmˌA",
     },
 }  # fmt: skip
@@ -120,7 +123,7 @@ class Speller:
                 tok.alias = without_accents(tok.text)
 
     def _fixed(self, text: str) -> str | None:
-        """Phonemes that do not depend on the context: punctuation, interjections, stretched words; else None."""
+        """Phonemes that need no context (punctuation, interjections, stretched words); else None."""
         if not any(character.isalnum() for character in text):
             return None if set(text) <= {"'", "-"} else "".join(c for c in text if c in _AUDIBLE_PUNCTUATION)
         lower = text.lower()

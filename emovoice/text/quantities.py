@@ -20,41 +20,35 @@ _SCALES = {
 _SCALE = r"(?: ?(thousand|million|billion|trillion)\b|(k|K|mn|mio|bn|tn|m|M|b|B)\b)?"
 _SIGN = r"(?:US\$|[$£€¥₹₩])"
 
-UNITS: dict[str, tuple[str, str]] = {
-    unit: (names[0], names[-1] if len(names) > 1 else names[0] + "s")
-    for unit, names in {
-        "km": ("kilometer",), "cm": ("centimeter",), "mm": ("millimeter",), "m": ("meter",),
-        "µm": ("micrometer",),
-        "nm": ("nanometer",), "kg": ("kilogram",), "g": ("gram",), "mg": ("milligram",), "µg": ("microgram",),
-        "lb": ("pound",), "lbs": ("pound",), "oz": ("ounce",), "ft": ("foot", "feet"), "yd": ("yard",),
-        "yds": ("yard",), "mi": ("mile",), "mph": ("mile per hour", "miles per hour"),
-        "kph": ("kilometer per hour", "kilometers per hour"), "km/h": ("kilometer per hour",
-        "kilometers per hour"),
-        "km/s": ("kilometer per second", "kilometers per second"), "m/s": ("meter per second",
-        "meters per second"),
-        "Hz": ("hertz", "hertz"), "kHz": ("kilohertz", "kilohertz"), "MHz": ("megahertz", "megahertz"),
-        "GHz": ("gigahertz", "gigahertz"), "kB": ("kilobyte",), "KB": ("kilobyte",), "MB": ("megabyte",),
-        "GB": ("gigabyte",), "TB": ("terabyte",), "Mbps": ("megabit per second", "megabits per second"),
-        "Gbps": ("gigabit per second", "gigabits per second"), "ml": ("milliliter",), "mL": ("milliliter",),
-        "cl": ("centiliter",), "l": ("liter",), "L": ("liter",), "gal": ("gallon",), "W": ("watt",),
-        "kW": ("kilowatt",), "MW": ("megawatt",), "GW": ("gigawatt",), "kWh": ("kilowatt hour",),
-        "V": ("volt",),
-        "kV": ("kilovolt",), "mA": ("milliamp",), "dB": ("decibel",), "s": ("second",),
-        "ms": ("millisecond",),
-        "µs": ("microsecond",), "ns": ("nanosecond",), "sec": ("second",), "secs": ("second",),
-        "min": ("minute",),
-        "mins": ("minute",), "h": ("hour",), "hr": ("hour",), "hrs": ("hour",), "ha": ("hectare",),
-        "m²": ("square meter",), "km²": ("square kilometer",), "cm²": ("square centimeter",),
-        "m³": ("cubic meter",), "cm³": ("cubic centimeter",), "sq ft": ("square foot", "square feet"),
-        "px": ("pixel",), "Pa": ("pascal",), "hPa": ("hectopascal",), "kPa": ("kilopascal",),
-        "kcal": ("kilocalorie",),
-        "kJ": ("kilojoule",), "kΩ": ("kilohm",), "Ω": ("ohm",), "rpm": ("revolution per minute",
-        "revolutions per minute"), "fps": ("frame per second", "frames per second"), "t": ("ton",),
-        "tsp": ("teaspoon",), "tbsp": ("tablespoon",),
-        "°C": ("degree Celsius", "degrees Celsius"), "°F": ("degree Fahrenheit", "degrees Fahrenheit"),
-        "°": ("degree",), "%": ("percent", "percent"), "‰": ("per mille", "per mille"),
-    }.items()
+_UNIT_NAMES = {
+    "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "m": "meter", "µm": "micrometer",
+    "nm": "nanometer", "kg": "kilogram", "g": "gram", "mg": "milligram", "µg": "microgram", "lb": "pound",
+    "lbs": "pound", "oz": "ounce", "ft": "foot|feet", "yd": "yard", "yds": "yard", "mi": "mile",
+    "mph": "mile per hour|miles per hour", "kph": "kilometer per hour|kilometers per hour",
+    "km/h": "kilometer per hour|kilometers per hour", "km/s": "kilometer per second|kilometers per second",
+    "m/s": "meter per second|meters per second", "Hz": "hertz|hertz", "kHz": "kilohertz|kilohertz",
+    "MHz": "megahertz|megahertz", "GHz": "gigahertz|gigahertz", "kB": "kilobyte", "KB": "kilobyte",
+    "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "Mbps": "megabit per second|megabits per second",
+    "Gbps": "gigabit per second|gigabits per second", "ml": "milliliter", "mL": "milliliter",
+    "cl": "centiliter", "l": "liter", "L": "liter", "gal": "gallon", "W": "watt", "kW": "kilowatt",
+    "MW": "megawatt", "GW": "gigawatt", "kWh": "kilowatt hour", "V": "volt", "kV": "kilovolt",
+    "mA": "milliamp", "dB": "decibel", "s": "second", "ms": "millisecond", "µs": "microsecond",
+    "ns": "nanosecond", "sec": "second", "secs": "second", "min": "minute", "mins": "minute", "h": "hour",
+    "hr": "hour", "hrs": "hour", "ha": "hectare", "m²": "square meter", "km²": "square kilometer",
+    "cm²": "square centimeter", "m³": "cubic meter", "cm³": "cubic centimeter",
+    "sq ft": "square foot|square feet", "px": "pixel", "Pa": "pascal", "hPa": "hectopascal",
+    "kPa": "kilopascal", "kcal": "kilocalorie", "kJ": "kilojoule", "kΩ": "kilohm", "Ω": "ohm",
+    "rpm": "revolution per minute|revolutions per minute", "fps": "frame per second|frames per second",
+    "t": "ton", "tsp": "teaspoon", "tbsp": "tablespoon", "°C": "degree Celsius|degrees Celsius",
+    "°F": "degree Fahrenheit|degrees Fahrenheit", "°": "degree", "%": "percent|percent",
+    "‰": "per mille|per mille",
 }  # fmt: skip
+"""One and, behind the bar where it is not merely an s, many."""
+UNITS = {
+    unit: (one, many or one + "s")
+    for unit, (one, _, many) in ((unit, names.partition("|")) for unit, names in _UNIT_NAMES.items())
+}
+"""Unit as written -> (singular, plural)."""
 _UNIT = "(" + "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True)) + r")(?![\w²³])"
 _DOTTED_UNIT = r"(?:\b(km|cm|mm|kg|lb|lbs|oz|ft|yd|mi|in|hr|hrs|min|mins|sec|secs|gal|tsp|tbsp)\.)"
 

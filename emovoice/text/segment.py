@@ -73,7 +73,7 @@ def join_short(
         if not held:
             held = sentence
             continue
-        together = length(held) + length(sentence)
+        together = length(held) + (not held[-1].space) + length(sentence)
         short = length(held) < shortest or length(sentence) < shortest
         if (short and together <= longest) or not _is_heard(held) or not _is_heard(sentence):
             held = [*held[:-1], held[-1]._replace(space=True), *sentence]

@@ -37,7 +37,7 @@ class FlowTraining:
     """Flow-matching loss; see diffusion.flow."""
 
     def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
-                 prompts: Prompts, batch: int = 16) -> None:
+                 prompts: Prompts, batch: int = 10) -> None:
         self.run = Run(folder, FlowDecoder(config), budget, device)
         self.features, self.prompts, self.batch = features, prompts, batch
         self.front = LogMel()

@@ -28,6 +28,7 @@ from emovoice.training.flow import FlowTraining
 from emovoice.training.loop import Budget, ema_weights
 from emovoice.training.t2s import TextToCodesTraining
 from emovoice.training.vocoder import VocoderTraining
+from emovoice.training.voices import save_voices, shipped_voices
 from vocoders.vocos import VocosConfig
 
 TOKENIZER = TokenizerConfig(phones=VOCAB_SIZE)
@@ -128,7 +129,7 @@ PARTS: dict[str, Callable[[Studio], None]] = {
 
 
 def export(corpus: Path, runs: Path, out: Path, name: str = "mini") -> None:
-    """Assemble a bundle of the averaged weights."""
+    """Assemble a bundle of the averaged weights in `out`, and the voices in `voices` beside it."""
     features = Features.load(runs / "features.safetensors")
     weights = {part: ema_weights(runs / part) for part in ("tokenizer", "reference", "t2s", "flow", "vocoder")}
     reference = ReferenceConfig(speakers=len(weights["reference"]["speaker_head.weight"]))
@@ -139,3 +140,4 @@ def export(corpus: Path, runs: Path, out: Path, name: str = "mini") -> None:
     items, _ = split(load(corpus))
     bundle.space = space_of(items, features)
     bundles.save(bundle, out)
+    save_voices(shipped_voices(items, features), out.parent / "voices")

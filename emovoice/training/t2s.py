@@ -23,7 +23,7 @@ from emovoice.training.loop import Budget, Losses, Run
 FREE_SHARE = 0.3  # of items whose length is not told (IndexTTS2, section 3.1)
 BLANK_SHARE = 0.1  # of steps whose written code, pitch and level are hidden from the next one
 RECORDINGS_ONLY = 0.6  # share of the budget after which scores are left out
-ROWS_PER_BATCH = 2000
+ROWS_PER_BATCH = 1500
 _IGNORE = -100
 
 
@@ -109,7 +109,9 @@ class TextToCodesTraining:
                              batch.seen_level, batch.pointer)
 
         def entropy(logits: Tensor, labels: Tensor) -> Tensor:
-            return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORE)
+            rows = logits.flatten(0, 1).float()
+            total = F.cross_entropy(rows, labels.flatten(), ignore_index=_IGNORE, reduction="sum")
+            return total / (labels != _IGNORE).sum().clamp(min=1)  # a batch of scores has no levels at all
 
         sung = batch.pitch != _IGNORE
         return {"advance": 2 * entropy(out.advance, batch.advance), "code": entropy(out.codes, batch.codes),

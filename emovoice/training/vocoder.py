@@ -23,7 +23,7 @@ RESOLUTIONS = ((512, 128, 40), (1024, 256, 100), (2048, 512, 128))
 class VocoderRecipe:
     """`alone` is the share of the budget before the discriminators join."""
 
-    batch: int = 16
+    batch: int = 10
     alone: float = 0.12
     mel_weight: float = 15.0
     feature_weight: float = 2.0
@@ -77,29 +77,27 @@ class VocoderTraining:
         parts = {"mel": self.recipe.mel_weight * self._mel_distance(wave, fake)}
         if self.run.seconds < self.recipe.alone * 60 * self.run.budget.minutes:
             return parts
-        judged = self._discriminator_step(wave, fake.detach())
-        for parameter in self.discriminators.parameters():
-            parameter.requires_grad_(False)
+        judged, real_features = self._discriminator_step(wave, fake.detach())
+        self.discriminators.requires_grad_(False)
         scores, features = self.discriminators(fake)
-        with torch.no_grad():
-            _, real_features = self.discriminators(wave)
-        for parameter in self.discriminators.parameters():
-            parameter.requires_grad_(True)
+        self.discriminators.requires_grad_(True)
         return parts | {"adv": generator_loss(scores), "_disc": judged,
                         "match": self.recipe.feature_weight * feature_loss(real_features, features)}
 
     def _mel_distance(self, wave: Tensor, fake: Tensor) -> Tensor:
         return torch.stack([F.l1_loss(mel(fake), mel(wave)) for mel in self.mels]).mean()
 
-    def _discriminator_step(self, wave: Tensor, fake: Tensor) -> Tensor:
+    def _discriminator_step(self, wave: Tensor, fake: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+        """One step; returns the loss and the features of the real wave, which the generator is to match."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.discriminator_rate * self.run.rate() / self.run.budget.learning_rate
-        loss = discriminator_loss(self.discriminators(wave)[0], self.discriminators(fake)[0])
+        scores, features = self.discriminators(wave)
+        loss = discriminator_loss(scores, self.discriminators(fake)[0])
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.discriminators.parameters(), 10.0)
         self.optimiser.step()
-        return loss.detach()
+        return loss.detach(), features
 
     def _save_sometimes(self) -> None:
         if self.run.step % 500 == 0:

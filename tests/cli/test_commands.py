@@ -84,7 +84,7 @@ def test_text_from_standard_input(say: Callable[..., int], monkeypatch: pytest.M
     stdin(monkeypatch, "\ufeffHello there.\r\n".encode())
     assert say("-", "-o", "a.wav") == 0
     say("Hello there.", "-o", "b.wav")
-    assert Path("a.wav").stat().st_size >= Path("b.wav").stat().st_size > 10_000
+    assert Path("a.wav").stat().st_size >= Path("b.wav").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -242,9 +242,7 @@ def test_no_voices(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "without voices" in capsys.readouterr().err
 
 
-def test_a_voice_is_made_and_used(
-    say: Callable[..., int], recording: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_voice_is_made_and_used(say: Callable[..., int], recording: str, capsys: pytest.CaptureFixture[str]) -> None:
     make = ["voices", "make", recording, "-o", "me.safetensors", "--accent", "gb", *DEBUG]
     assert main([*make, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -33,12 +33,8 @@ def test_help_is_light_and_has_examples(arguments: list[str]) -> None:
         "atexit.register(lambda: print(sorted(m for m in sys.modules if '.' not in m), file=sys.stderr))\n"
         f"main({arguments!r})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "examples:" in done.stdout and "emovoice say" in done.stdout + "emovoice say" * (
-        arguments[0] == "info"
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "examples:" in done.stdout and "emovoice say" in done.stdout + "emovoice say" * (arguments[0] == "info")
     imported = set(done.stderr.strip("[]\n").replace("'", "").split(", "))
     assert "emovoice" in imported and not imported & HEAVY
 
@@ -128,9 +124,7 @@ def test_a_reader_that_goes_away() -> None:
         "info.run = lambda _: print('x' * 10**6) or 0\n"
         "sys.exit(cli.main(['info']))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         process.stdout.read(10)
         process.stdout.close()

@@ -86,9 +86,7 @@ def test_what_is_no_emotion(emotion: object) -> None:
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize(
-    "intensity", [-0.1, 1.0001, math.nan, math.inf, -math.inf, True, "0.7", "0,7", [0.5]]
-)
+@pytest.mark.parametrize("intensity", [-0.1, 1.0001, math.nan, math.inf, -math.inf, True, "0.7", "0,7", [0.5]])
 @pytest.mark.parametrize("emotion", [None, "happy", [0] * 8])
 def test_intensity_must_be_a_number_in_0_to_1(emotion: object, intensity: object) -> None:
     with pytest.raises(InputError) as caught:
@@ -97,9 +95,7 @@ def test_intensity_must_be_a_number_in_0_to_1(emotion: object, intensity: object
     assert "0" in str(caught.value) and "1" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("slip", "meant"), [("angery", "angry"), ("hapy", "happy"), ("Melancholly", "melancholy")]
-)
+@pytest.mark.parametrize(("slip", "meant"), [("angery", "angry"), ("hapy", "happy"), ("Melancholly", "melancholy")])
 def test_did_you_mean(slip: str, meant: str) -> None:
     with pytest.raises(InputError, match=f"Did you mean '{meant}'"):
         parse(slip)
