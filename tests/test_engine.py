@@ -14,10 +14,9 @@ import soundfile
 import emovoice
 from emovoice import text as text_module
 from emovoice.emotion import names
-from emovoice.engine import Engine, shared_engine
+from emovoice.engine import Engine
 from emovoice.errors import AudioError, EmovoiceError, InputError, LengthError, ModelError
 from emovoice.limits import Limits
-from emovoice.models import chosen_model
 from emovoice.pipeline import Pipeline
 from emovoice.speech import sentence_seed
 from emovoice.voice import Voice
@@ -357,51 +356,3 @@ def test_pauses_are_spoken_as_written(engine_factory: Factory) -> None:
             samples = engine.synthesize(text, **length).samples
             edges = np.flatnonzero(np.diff(np.concatenate([[0], (samples == 0).astype(int), [0]])))
             assert np.diff(edges)[::2].max() in range(24_000, 24_000 + 4801), "gaps between sentences may join it"
-
-
-# ---- the module's own functions ---------------------------------------------------------------------
-
-
-def test_the_environment_names_the_default_model(engine_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMOVOICE_MODEL", "debug")
-    assert Engine().pipeline.name == "debug" and shared_engine() is shared_engine("debug")
-    assert same(emovoice.synthesize(TEXT), engine_factory().synthesize(TEXT))
-    assert list(emovoice.stream(TEXT)) and Voice.from_audio(recording()).model == "debug"
-    monkeypatch.setenv("EMOVOICE_MODEL", "no such model")
-    with pytest.raises(ModelError, match="no such model"):
-        Engine()
-    Engine("debug")
-
-
-def test_an_empty_variable_means_the_embedded_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EMOVOICE_MODEL", "")
-    assert chosen_model() == "mini" and chosen_model("debug") == "debug"
-    monkeypatch.delenv("EMOVOICE_MODEL")
-    assert chosen_model() == "mini" and chosen_model("") == ""
-
-
-def test_the_shared_engine_is_loaded_once(engine_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[Engine] = []
-    threads = [threading.Thread(target=lambda: found.append(shared_engine("debug"))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({id(engine) for engine in found}) == 1 and len(found) == 8
-
-
-def test_the_functions_of_the_package(engine_factory: Factory) -> None:
-    expected = engine_factory().synthesize(TEXT, "anna", "joy", 0.4, seed=5)
-    assert same(emovoice.synthesize(TEXT, "anna", "joy", 0.4, seed=5, model="debug"), expected)
-    chunks = list(emovoice.stream(TEXT, "anna", "joy", 0.4, seed=5, model="debug"))
-    assert np.array_equal(np.concatenate(chunks), expected.samples)
-
-
-def test_the_names_of_the_package() -> None:
-    assert sorted(emovoice.__all__) == sorted(
-        ["Audio", "AudioError", "EMOTIONS", "EmovoiceError", "Engine", "InputError", "LengthError", "Limits",
-         "ModelError", "OutputError", "Speech", "Voice", "stream", "synthesize", "voices"]
-    )  # fmt: skip
-    assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(dir(emovoice))
-    with pytest.raises(AttributeError):
-        _ = emovoice.nonsense

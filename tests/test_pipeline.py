@@ -99,6 +99,14 @@ def test_the_free_length_is_the_estimate_for_every_voice(
         assert estimate == len(joined(pipeline.speak(PLAIN, voice, emotion, length_samples=None, seed=0))) > 0
 
 
+def test_random_weights_read_at_the_pace_of_speech(
+    pipeline: Pipeline, who_and_how: tuple[np.ndarray, np.ndarray]
+) -> None:
+    sentences = read("She walked along the river. Nobody had seen her since the morning.").sentences
+    samples = sum(pipeline.estimate_samples(sentence, *who_and_how) for sentence in sentences)
+    assert 0.03 < samples / RATE / sum(len(sentence.phonemes) for sentence in sentences) < 0.15
+
+
 @pytest.mark.parametrize("length", [None, 60_001])
 def test_pauses_lie_inside_and_keep_their_length(
     pipeline: Pipeline, who_and_how: tuple[np.ndarray, np.ndarray], length: int | None

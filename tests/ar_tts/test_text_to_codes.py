@@ -81,3 +81,8 @@ def test_slots_tell_free_from_asked(model: TextToCodes) -> None:
 
 def test_dwell_counts_steps_on_a_symbol() -> None:
     assert dwell_of(torch.tensor([[0, 0, 0, 2, 2, 3]])).tolist() == [[0, 1, 2, 0, 1, 0]]
+
+
+def test_an_untrained_reader_moves_as_often_as_speech_does() -> None:
+    odds = TextToCodes(CONFIG).reader.advance.bias.softmax(-1)  # type: ignore[union-attr]
+    assert torch.allclose(odds, torch.tensor([0.52, 0.40, 0.06, 0.02]), atol=1e-6)
