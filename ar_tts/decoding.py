@@ -39,7 +39,7 @@ class Step:
 
 @torch.inference_mode()
 def decode(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, length: int = FREE_LENGTH, seed: int = 0,
-           sampling: Sampling = Sampling()) -> Iterator[Step]:  # noqa: B008 (frozen)
+           sampling: Sampling = Sampling()) -> Iterator[Step]:
     """Write codes for `text` (1, L) with start and stop, about `length` of them where that is not 0.
 
     timbre (1, 192), emotion (1, E). Draws come from a generator of `seed`, so equal seeds give equal codes. Ends when

@@ -100,6 +100,8 @@ class GPT(nn.Module):
 
     def __init__(self, dim: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
+        if heads < 1 or dim % heads:
+            raise ValueError(f"{dim} channels cannot be shared among {heads} heads")
         self.heads = heads
         self.h = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.ln_f = nn.LayerNorm(dim)
@@ -118,7 +120,7 @@ class GPT(nn.Module):
 
     def new_cache(self, batch: int, limit: int) -> Cache:
         """An empty cache for `limit` positions."""
-        weight = self.h[0].attn.c_attn.weight
+        weight = self.ln_f.weight
         return Cache.empty(len(self.h), batch, self.heads, limit, weight.shape[0] // self.heads, weight)
 
 

@@ -15,6 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 MOVES = 4  # the pointer moves 0, 1, 2 or 3 symbols a step
+# How often it makes each move in English at 25 codes a second. The bias of the untrained layer starts here: training
+# need not first find out that a symbol lasts two codes, and random weights read at the pace of speech, where equal
+# odds would leave three symbols in four within a step.
+_MOVE_PRIOR = (0.52, 0.40, 0.06, 0.02)
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,15 @@ class Reader(nn.Module):
         self.level = nn.Linear(dim, config.level_bins)
         for table in (self.dwell, self.pitch_in, self.level_in):
             nn.init.normal_(table.weight, std=0.02)
+        with torch.no_grad():
+            self.advance.bias.copy_(torch.tensor(_MOVE_PRIOR).log())
 
     def written(self, pitch: Tensor, level: Tensor) -> Tensor:
         """Pitch and level bins of the step before (B, K) -> (B, K, C)."""
         return self.pitch_in(pitch) + self.level_in(level)
 
-    def where(self, text: Tensor, pointer: Tensor, lengths: Tensor, first_step: int = 0, dwell: Tensor | None = None) -> Tensor:
+    def where(self, text: Tensor, pointer: Tensor, lengths: Tensor, first_step: int = 0,
+              dwell: Tensor | None = None) -> Tensor:
         """Where the pointer stood at the end of the step before, and how much is left -> (B, K, C)."""
         if dwell is None:
             dwell = dwell_of(pointer)

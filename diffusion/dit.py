@@ -1,7 +1,7 @@
 """Velocity estimator of the flow-matching decoder: a transformer with U-Net skips and a WaveNet head.
 
-Names and shapes follow the published IndexTTS-2 state dict (`cfm.estimator`), sizes are configuration. Inputs per frame:
-noisy mel x, prompt mel (0 outside the prompt), content condition, style. Shapes: B batch, M mel bands, T frames,
+Names and shapes follow the published IndexTTS-2 state dict (`cfm.estimator`), sizes are configuration. Inputs per
+frame: noisy mel x, prompt mel (0 outside the prompt), content condition, style. Shapes: B batch, M mel bands, T frames,
 C width, S style size.
 """
 from __future__ import annotations
@@ -170,14 +170,13 @@ class NormedConv(nn.Module):
     def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
         super().__init__()
         self.pad = kernel // 2
-        self.conv = nn.Module()
-        self.conv.conv = NormedConv1d(nn.Conv1d(n_in, n_out, kernel))
+        self.conv = nn.ModuleDict({"conv": NormedConv1d(nn.Conv1d(n_in, n_out, kernel))})
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C', T)."""
         if self.pad:
             x = F.pad(x, (self.pad, self.pad), mode="reflect" if x.shape[-1] > self.pad else "replicate")
-        return self.conv.conv(x)
+        return self.conv["conv"](x)
 
 
 class WaveNet(nn.Module):
@@ -236,7 +235,8 @@ class Estimator(nn.Module):
         self.final_layer = FinalLayer(dim)
         self.conv2 = nn.Conv1d(dim, config.mels, 1)
 
-    def forward(self, x: Tensor, prompt: Tensor, t: Tensor, style: Tensor, content: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, prompt: Tensor, t: Tensor, style: Tensor, content: Tensor,
+                mask: Tensor | None = None) -> Tensor:
         """x, prompt (B, M, T), t (B,), style (B, S), content (B, T, C), mask (B, T) -> (B, M, T)."""
         keep = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
         frames, prompt = x.transpose(1, 2), prompt.transpose(1, 2)

@@ -1,12 +1,13 @@
 """Conditional flow matching from noise to mel (Lipman 2023; as in IndexTTS2's S2M stage).
 
-Equations: y_t = (1 - (1 - s) t) z + t x1, target u = x1 - (1 - s) z, s = 1e-6. Guidance with rate w (Ho & Salimans 2022):
-v = (1 + w) v(style, content) - w v(none). Shapes: B batch, M mel bands, T frames, C content width, S style size.
+Equations: y_t = (1 - (1 - s) t) z + t x1, target u = x1 - (1 - s) z, s = 1e-6. Guidance with rate w (Ho & Salimans
+2022): v = (1 + w) v(style, content) - w v(none). Shapes: B batch, M mel bands, T frames, C content width, S style size.
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,8 @@ class FlowDecoder(nn.Module):
         """The scale of the flow to log-mel."""
         return x * self.config.mel_std + self.config.mel_mean
 
-    def loss(self, mel: Tensor, content: Tensor, style: Tensor, mask: Tensor, prompt_frames: Tensor | None = None) -> Tensor:
+    def loss(self, mel: Tensor, content: Tensor, style: Tensor, mask: Tensor,
+             prompt_frames: Tensor | None = None) -> Tensor:
         """Flow-matching loss of log-mel (B, M, T) under content (B, T, C) and style (B, S); mask (B, T).
 
         Frames before `prompt_frames` (B,) are given as prompt and not learned. Style and content are dropped together
@@ -63,16 +65,17 @@ class FlowDecoder(nn.Module):
             given = (torch.arange(frames, device=mel.device)[None] < prompt_frames[:, None])[:, None]
             prompt, y, learn = x1 * given, torch.where(given, 0.0, y), learn * ~given
         kept = (torch.rand(batch, device=mel.device) >= self.config.drop_style).to(style.dtype)
-        v = self.estimator(y, prompt * kept[:, None, None], t, style * kept[:, None], content * kept[:, None, None], mask)
+        style, content = style * kept[:, None], content * kept[:, None, None]
+        v = self.estimator(y, prompt * kept[:, None, None], t, style, content, mask)
         return ((v - target) ** 2 * learn).sum() / learn.sum().clamp(min=1)
 
     @torch.inference_mode()
-    def sample(self, content: Tensor, style: Tensor, noise: Tensor, steps: int | Sequence[float] = 8, guidance: float = 0.0,
-               mask: Tensor | None = None) -> Tensor:
+    def sample(self, content: Tensor, style: Tensor, noise: Tensor, steps: int | Sequence[float] = 8,
+               guidance: float = 0.0, mask: Tensor | None = None) -> Tensor:
         """Solve from `noise` (B, M, T) to log-mel (B, M, T) with Euler steps, `steps` of them or at the given times."""
         times = torch.linspace(0, 1, steps + 1).tolist() if isinstance(steps, int) else list(steps)
         x, prompt = noise, torch.zeros_like(noise)
-        for start, end in zip(times[:-1], times[1:], strict=True):
+        for start, end in pairwise(times):
             t = torch.full((len(x),), start, device=x.device)
             v = self.estimator(x, prompt, t, style, content, mask)
             if guidance:

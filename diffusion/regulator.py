@@ -20,7 +20,7 @@ _PITCH_CENTRE_HZ = 160.0
 
 @dataclass(frozen=True)
 class RegulatorConfig:
-    """The published regulator has in_channels 1024, channels 512, codes 0 (it gets vectors), no melody and no phones."""
+    """The published one has in_channels 1024, channels 512, codes 0 (it gets vectors), no melody and no phones."""
 
     codes: int = 1000
     in_channels: int = 128
@@ -41,7 +41,8 @@ class LengthRegulator(nn.Module):
         self.content_in_proj = nn.Linear(config.in_channels, config.channels)
         blocks: list[nn.Module] = []
         for _ in range(4):
-            blocks += [nn.Conv1d(config.channels, config.channels, 3, padding=1), nn.GroupNorm(1, config.channels), nn.Mish()]
+            conv = nn.Conv1d(config.channels, config.channels, 3, padding=1)
+            blocks += [conv, nn.GroupNorm(1, config.channels), nn.Mish()]
         self.model = nn.Sequential(*blocks, nn.Conv1d(config.channels, config.channels, 1))
         if config.phones:
             self.phone_embedding = nn.Embedding(config.phones, config.phone_channels)

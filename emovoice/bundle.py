@@ -11,7 +11,8 @@ import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -90,10 +91,12 @@ def load(model: str, device: str = "cpu") -> Bundle:
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ModelError(f"the configuration cannot be read: {error}", field="model", value=str(folder),
                          remedy="Install the model again") from error
-    if config.seed is not None:
-        bundle = _drawn(config)
-    else:
-        bundle = Bundle(config)
+    try:
+        bundle = Bundle(config) if config.seed is None else _drawn(config)
+    except (RuntimeError, ValueError, ZeroDivisionError, AssertionError) as error:  # sizes that fit no layer
+        raise ModelError(f"the configuration describes no model: {error}", field="model", value=str(folder),
+                         remedy="Install the model again") from error
+    if config.seed is None:
         for name, part in bundle.parts.items():
             _fill(part, folder / f"{name}.safetensors")
         _fill_space(bundle, folder / "space.safetensors")
@@ -127,7 +130,11 @@ def _fill(part: nn.Module, path: Path) -> None:
 
 
 def _fill_space(bundle: Bundle, path: Path) -> None:
-    tensors = _read(path)
+    tensors, old = _read(path), bundle.space
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != {"neutral": old.neutral.shape, "directions": old.directions.shape}:
+        raise ModelError(f"weights do not fit the configuration: {shapes}", field="model", value=str(path),
+                         remedy="Install the model again")
     bundle.space = EmotionSpace(tensors["neutral"].float().numpy(), tensors["directions"].float().numpy())
 
 
@@ -150,17 +157,25 @@ def save(bundle: Bundle, folder: Path, half: bool = True) -> None:
 
 
 def from_json(cls: type[_T], raw: dict[str, Any]) -> _T:
-    """A (nested) dataclass from a dictionary. Unknown names are a TypeError, so that a misspelt one is not silent."""
+    """A (nested) dataclass from a dictionary.
+
+    Unknown names and values of another type are a TypeError, so that a slip is not silent.
+    """
+    if not isinstance(raw, dict):
+        raise TypeError(f"{cls.__name__} is not an object")
     hints = get_type_hints(cls)
     known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     if unknown := set(raw) - known:
         raise TypeError(f"unknown names in {cls.__name__}: {', '.join(sorted(unknown))}")
-    return cls(**{name: _value(hints[name], value) for name, value in raw.items()})
+    return cls(**{name: _value(name, hints[name], value) for name, value in raw.items()})
 
 
-def _value(hint: Any, value: Any) -> Any:
-    options = [hint, *get_args(hint)]
-    nested = next((o for o in options if is_dataclass(o)), None)
-    if nested is not None and isinstance(value, dict):
-        return from_json(nested, value)  # type: ignore[arg-type]
-    return tuple(value) if isinstance(value, list) else value
+def _value(name: str, hint: Any, value: Any) -> Any:
+    for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+        if isinstance(option, type) and is_dataclass(option) and isinstance(value, dict):
+            return from_json(option, value)
+        if get_origin(option) is tuple and isinstance(value, list):
+            return tuple(value)
+        if type(value) is option or (option is float and type(value) is int):
+            return value
+    raise TypeError(f"{name} cannot be {value!r}")

@@ -15,8 +15,9 @@ import numpy as np
 from emovoice import timing
 from emovoice.audio import Audio, Source, read_audio
 from emovoice.emotion import names
-from emovoice.errors import InputError, ModelError
+from emovoice.errors import InputError
 from emovoice.limits import DEFAULT_LIMITS, Limits
+from emovoice.models import chosen_model
 from emovoice.speech import Plan, Speech
 from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, check_accent, looks_like_name, voices
 
@@ -36,7 +37,8 @@ class Engine:
     """A model loaded once, for any number of requests.
 
     Args:
-        model: "mini" (comes with emovoice), "debug" (random weights, for tests), or a folder.
+        model: "mini" (comes with emovoice), "debug" (random weights, for tests), or a folder; None for what
+            the environment variable EMOVOICE_MODEL names, or mini.
         device: "cpu", "cuda", ...
         limits: how much is taken in; see `Limits`.
 
@@ -44,12 +46,11 @@ class Engine:
         ModelError: the model is missing or damaged, or the device cannot be used.
     """
 
-    def __init__(self, model: str = "mini", device: str = "cpu", *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, model: str | None = None, device: str = "cpu", *, limits: Limits = DEFAULT_LIMITS) -> None:
         from emovoice.pipeline import Pipeline  # brings in torch
 
-        _check_device(device)
         self.limits = limits
-        self.pipeline = Pipeline.load(model, device)
+        self.pipeline = Pipeline.load(chosen_model(model), device)
 
     def synthesize(
         self,
@@ -211,7 +212,7 @@ class Engine:
         if asked is None:
             return (None,) * len(sentences), (gap,) * (len(sentences) - 1), ()
         pauses = [round(sum(seconds for _, seconds in sentence.pauses) * rate) for sentence in sentences]
-        estimates = [self.pipeline.estimate_samples(sentence, emotion, timbre) for sentence in sentences]
+        estimates = [self.pipeline.estimate_samples(sentence, timbre, emotion) for sentence in sentences]
         speech = [max(1, estimate - pause) for estimate, pause in zip(estimates, pauses, strict=True)]
         # Sentences and gaps in turn, so that gaps shrink and grow with the speech around them.
         parts = [length for free in speech for length in (free, gap)][:-1]
@@ -231,12 +232,12 @@ _shared: dict[tuple[str, str], Engine] = {}
 _shared_lock = threading.Lock()
 
 
-def shared_engine(model: str = "mini", device: str = "cpu") -> Engine:
+def shared_engine(model: str | None = None, device: str = "cpu") -> Engine:
     """The engine of all calls without one of their own: loaded on first use, once per model and device."""
     with _shared_lock:
-        key = (model, device)
+        key = (chosen_model(model), device)
         if key not in _shared:
-            _shared[key] = Engine(model, device)
+            _shared[key] = Engine(*key)
         return _shared[key]
 
 
@@ -250,7 +251,7 @@ def synthesize(
     seed: int = 0,
     accent: Accent | None = None,
     *,
-    model: str = "mini",
+    model: str | None = None,
     device: str = "cpu",
 ) -> Audio:
     """`Engine.synthesize` on a model that is loaded on first use and kept."""
@@ -268,7 +269,7 @@ def stream(
     seed: int = 0,
     accent: Accent | None = None,
     *,
-    model: str = "mini",
+    model: str | None = None,
     device: str = "cpu",
 ) -> Speech:
     """`Engine.stream` on a model that is loaded on first use and kept."""
@@ -281,21 +282,6 @@ def _read(text: str, accent: Accent) -> tuple[tuple[Sentence, ...], tuple[str, .
 
     reading = read(text, accent=accent)
     return tuple(reading.sentences), tuple(reading.warnings)
-
-
-def _check_device(device: str) -> None:
-    """Raises ModelError if torch cannot put a tensor there."""
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # whichever of them this build of torch raises
-        raise ModelError(
-            "this device cannot be used",
-            field="device",
-            value=device,
-            remedy="Use cpu, or cuda where there is one.",
-        ) from error
 
 
 def _check_seed(seed: object) -> int:

@@ -13,13 +13,16 @@ from ar_tts.decoding import FREE_LENGTH, Step, decode
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
 from emovoice.encoder.phones import classes_of_text, heard, windows
+from emovoice.errors import ModelError
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
+from emovoice.timing import allot
 
 HOP = 256
 LICENCE = "Apache-2.0"
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
+_SOUNDS = frozenset(VOWELS + CONSONANTS)
 _SILENT_STEP = Step(0, 0, 0, 0)  # what is spoken where the model says nothing
 
 
@@ -32,18 +35,23 @@ class Part:
 
 
 def parts_of(sentence: Sentence) -> list[Part]:
-    """Cut a sentence after the phonemes its pauses name; -1, before the first one, gives a part without phonemes."""
-    parts, start = [], 0
-    for index, seconds in sorted(sentence.pauses):
-        parts.append(Part(_sayable(sentence.phonemes[start : index + 1]), round(seconds * RATE_HZ)))
-        start = index + 1
-    rest = _sayable(sentence.phonemes[start:])
-    return [*parts, Part(rest, 0)] if rest else parts
+    """Cut a sentence after the phonemes that a pause follows.
 
-
-def _sayable(phonemes: str) -> str:
-    """Without outer spaces; nothing where only punctuation is left."""
-    return phonemes.strip() if any(c in VOWELS or c in CONSONANTS for c in phonemes) else ""
+    A pause before the first sound gives a part without phonemes; punctuation by itself stays with what it follows.
+    """
+    ends = [(index + 1, round(seconds * RATE_HZ)) for index, seconds in sorted(sentence.pauses)]
+    parts: list[Part] = []
+    start = 0
+    for end, pause in [*ends, (len(sentence.phonemes), 0)]:
+        cut = sentence.phonemes[start:end].strip()
+        start = end
+        if not _SOUNDS.isdisjoint(cut):
+            parts.append(Part(cut, pause))
+        elif parts and parts[-1].phonemes:
+            parts[-1] = Part(parts[-1].phonemes + cut, parts[-1].pause_samples + pause)
+        elif pause:
+            parts.append(Part("", pause))
+    return parts if any(part.phonemes for part in parts) else [Part(sentence.phonemes, sum(p for _, p in ends))]
 
 
 class Pipeline:
@@ -56,7 +64,13 @@ class Pipeline:
 
     @classmethod
     def load(cls, model: str = "mini", device: str = "cpu") -> Pipeline:
-        """Load an embedded model by name or a bundle by path. Raises ModelError."""
+        """Load an embedded model by name or a bundle by path. Raises ModelError, also for an unknown device."""
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # AssertionError: a build of torch without CUDA
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"this device cannot be used: {reason}", field="device", value=device,
+                             remedy="Use cpu, or cuda where there is one") from error
         return cls(bundles.load(model, device), model, device)
 
     @torch.inference_mode()
@@ -71,10 +85,8 @@ class Pipeline:
         """Eight weights in 0..1 -> (256,): the neutral point plus the weighted directions."""
         return self.bundle.space.at(weights)
 
-    def estimate_samples(self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None) -> int:
+    def estimate_samples(self, sentence: Sentence, timbre: np.ndarray, emotion: np.ndarray) -> int:
         """Free length: what the text-to-codes model says by itself, a twentieth of the cost of speaking."""
-        if timbre is None:
-            timbre = np.zeros(self.bundle.config.t2s.timbre_dim, np.float32)
         total = 0
         for part in parts_of(sentence):
             total += part.pause_samples
@@ -84,23 +96,26 @@ class Pipeline:
 
     def speak(self, sentence: Sentence, timbre: np.ndarray, emotion: np.ndarray, *, length_samples: int | None = None,
               seed: int = 0) -> Iterator[np.ndarray]:
-        """Speak a sentence; yields float32 chunks that add up to exactly `length_samples` where that is asked."""
+        """Speak a sentence; yields float32 chunks that add up to exactly `length_samples` where that is asked.
+
+        The pauses are part of that length and keep theirs, so it must not be shorter than they are.
+        """
         parts = parts_of(sentence)
         lengths: Sequence[int | None] = [None] * len(parts)
         if length_samples is not None:
             lengths = self._shares(parts, timbre, emotion, length_samples)
         for i, (part, length) in enumerate(zip(parts, lengths, strict=True)):
-            if part.phonemes:
+            if part.phonemes and length != 0:
                 yield self._speak_part(part.phonemes, timbre, emotion, length, seed + i)
             if part.pause_samples:
                 yield np.zeros(part.pause_samples, np.float32)
 
     def _shares(self, parts: list[Part], timbre: np.ndarray, emotion: np.ndarray, length: int) -> list[int]:
         """Split the asked length, less the pauses, among the spoken parts as their free lengths are."""
-        spoken = max(length - sum(p.pause_samples for p in parts), 1)
-        free = [len(self._codes(p.phonemes, timbre, emotion, FREE_LENGTH, 0)) if p.phonemes else 0 for p in parts]
-        ends = np.round(np.cumsum(free) / max(sum(free), 1) * spoken).astype(int)
-        return np.diff(ends, prepend=0).tolist()
+        spoken = max(length - sum(p.pause_samples for p in parts), 0)
+        free = [max(len(self._codes(p.phonemes, timbre, emotion, FREE_LENGTH, 0)), 1) if p.phonemes else 0
+                for p in parts]
+        return allot(spoken, free)
 
     def _codes(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int, seed: int) -> list[Step]:
         text = torch.tensor([[START, *encode(phonemes), STOP]], device=self.device)
@@ -108,7 +123,8 @@ class Pipeline:
         return list(decode(self.bundle.t2s, who, how, text, length, seed))
 
     @torch.inference_mode()
-    def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None, seed: int) -> np.ndarray:
+    def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,
+                    seed: int) -> np.ndarray:
         asked = FREE_LENGTH if length is None else max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
         steps = self._codes(phonemes, timbre, emotion, asked, seed) or [_SILENT_STEP]
         if length is None:
@@ -135,7 +151,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def resynthesise(self, samples: np.ndarray) -> np.ndarray:
-        """Wave -> codes, pitch, level, timbre, emotion -> wave: what the decoder keeps of a recording (n // 960 * 960,)."""
+        """Wave -> codes, pitch, level, timbre, emotion -> wave (n // 960 * 960,): what is kept of a recording."""
         from emovoice.encoder.melody import level_of, level_to_bin
 
         usable = len(samples) // CODE_SAMPLES * CODE_SAMPLES

@@ -86,7 +86,7 @@ class Voice:
         *,
         name: str | None = None,
         accent: Accent = "us",
-        model: str = "mini",
+        model: str | None = None,
         device: str = "cpu",
     ) -> Voice:
         """The voice of a recording: a path, samples at 24 kHz, or (samples, rate).

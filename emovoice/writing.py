@@ -153,6 +153,7 @@ class _Spool:
         self._file.close()
 
     def extend(self, chunks: Iterable[np.ndarray]) -> None:
+        """Take in chunks of finite mono samples. Raises OutputError for others, for none, and for a full disk."""
         for chunk in chunks:
             samples = np.ascontiguousarray(chunk, dtype=np.float32)
             if samples.ndim != 1 or not np.isfinite(samples).all():

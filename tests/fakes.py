@@ -47,7 +47,8 @@ class FakePipeline:
         assert len(weights) == 8
         return np.pad(np.array(weights, dtype=np.float32), (0, 248))
 
-    def estimate_samples(self, sentence: Sentence, emotion: np.ndarray, timbre: np.ndarray | None = None) -> int:
+    def estimate_samples(self, sentence: Sentence, timbre: np.ndarray, emotion: np.ndarray) -> int:
+        assert timbre.shape == (192,) and emotion.shape == (256,)
         paused_s = sum(seconds for _, seconds in sentence.pauses)
         return SAMPLES_PER_CHARACTER * len(sentence.phonemes) + round(paused_s * self.sample_rate)
 
@@ -63,7 +64,7 @@ class FakePipeline:
         assert timbre.shape == (192,) and emotion.shape == (256,)
         assert timbre.flags.writeable, "torch warns of arrays that cannot be written to"
         self.spoken.append((sentence.text, length_samples, seed))
-        left = self.estimate_samples(sentence, emotion) if length_samples is None else length_samples
+        left = self.estimate_samples(sentence, timbre, emotion) if length_samples is None else length_samples
         noise = _noise(f"{seed} {sentence.text}".encode() + timbre.tobytes() + emotion.tobytes())
         while left:
             count = min(CHUNK_SAMPLES, left)

@@ -1,26 +1,26 @@
 """What `Engine`, `synthesize` and `stream` promise, with any model behind them."""
 
 import math
-import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import soundfile
 
 import emovoice
+from emovoice import text as text_module
 from emovoice.emotion import names
-from emovoice.engine import Engine, shared_engine
+from emovoice.engine import Engine
 from emovoice.errors import AudioError, EmovoiceError, InputError, LengthError, ModelError
 from emovoice.limits import Limits
+from emovoice.pipeline import Pipeline
 from emovoice.speech import sentence_seed
 from emovoice.voice import Voice
-from tests import fakes
-from tests.fakes import SAMPLES_PER_CHARACTER, FakePipeline
+from tests.fakes import SAMPLES_PER_CHARACTER
 
 Factory = Callable[..., Engine]
 
@@ -161,28 +161,33 @@ def test_no_intensity_is_neutral(engine_factory: Factory, emotion: Any) -> None:
     assert same(engine.synthesize(TEXT), neutral)
 
 
-def test_an_emotion_is_heard(fake_engine: Engine) -> None:
-    neutral = fake_engine.synthesize(TEXT)
-    angry = fake_engine.synthesize(TEXT, emotion="angry")
+def test_an_emotion_is_heard(engine_factory: Factory) -> None:
+    engine = engine_factory()
+    neutral = engine.synthesize(TEXT)
+    angry = engine.synthesize(TEXT, emotion="angry")
     assert not same(neutral, angry)
-    assert same(angry, fake_engine.synthesize(TEXT, emotion="anger", intensity=0.7))
-    assert same(angry, fake_engine.synthesize(TEXT, emotion=[0, 0.7, 0, 0, 0, 0, 0, 0]))
-    recorded = fake_engine.synthesize(TEXT, emotion_audio=recording())
-    assert same(recorded, fake_engine.synthesize(TEXT, emotion_audio=recording(), intensity=1))
-    assert not same(recorded, fake_engine.synthesize(TEXT, emotion_audio=recording(), intensity=0.5))
+    assert same(angry, engine.synthesize(TEXT, emotion="anger", intensity=0.7))
+    assert same(angry, engine.synthesize(TEXT, emotion=[0, 0.7, 0, 0, 0, 0, 0, 0]))
+    recorded = engine.synthesize(TEXT, emotion_audio=recording())
+    assert same(recorded, engine.synthesize(TEXT, emotion_audio=recording(), intensity=1))
+    assert not same(recorded, engine.synthesize(TEXT, emotion_audio=recording(), intensity=0.5))
 
 
-def test_the_accent_is_the_voice_s_own_unless_asked(fake_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_accent_is_the_voice_s_own_unless_asked(
+    engine_factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[str] = []
+    read = text_module.read
 
-    def listening(text: str, *, accent: str) -> fakes.Reading:
+    def listening(text: str, *, accent: Literal["us", "gb"]) -> text_module.Reading:
         heard.append(accent)
-        return fakes.read(text, accent=accent)
+        return read(text, accent=accent)
 
-    monkeypatch.setattr(sys.modules["emovoice.text"], "read", listening)
-    fake_engine.synthesize(TEXT, timbre="bert")
-    fake_engine.synthesize(TEXT, timbre="bert", accent="us")
-    fake_engine.synthesize(TEXT)
+    monkeypatch.setattr(text_module, "read", listening)
+    engine = engine_factory()
+    engine.stream(TEXT, timbre="bert")
+    engine.stream(TEXT, timbre="bert", accent="us")
+    engine.stream(TEXT)
     assert heard == ["gb", "us", "us"]
 
 
@@ -318,16 +323,16 @@ def test_warnings_of_all_parts_arrive(fake_engine: Engine) -> None:
     assert all(part in warning for part, warning in zip(parts, audio.warnings, strict=True))
 
 
-def test_a_loud_model_is_warned_of(fake_engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(FakePipeline, "speak", lambda *_, **__: iter([np.full(24_000, 1.5, np.float32)]))
-    audio = fake_engine.synthesize(TEXT)
+def test_a_loud_model_is_warned_of(engine_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "speak", lambda *_, **__: iter([np.full(24_000, 1.5, np.float32)]))
+    audio = engine_factory().synthesize(TEXT)
     assert audio.samples.max() == 1.5 and "not clipped" in audio.warnings[0]
 
 
-def test_a_model_gone_wrong(fake_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FakePipeline, "speak", lambda *_, **__: iter([np.array([0, np.nan], np.float32)]))
+def test_a_model_gone_wrong(engine_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "speak", lambda *_, **__: iter([np.array([0, np.nan], np.float32)]))
     with pytest.raises(ModelError, match="not numbers"):
-        fake_engine.synthesize(TEXT)
+        engine_factory().synthesize(TEXT)
 
 
 def test_memory_does_not_grow_with_the_text(fake_engine: Engine) -> None:
@@ -344,31 +349,10 @@ def test_memory_does_not_grow_with_the_text(fake_engine: Engine) -> None:
     assert peak_bytes(200) - peak_bytes(10) < samples_of_one * 2
 
 
-# ---- the module's own functions ---------------------------------------------------------------------
-
-
-def test_the_shared_engine_is_loaded_once(engine_factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[Engine] = []
-    threads = [threading.Thread(target=lambda: found.append(shared_engine("debug"))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len({id(engine) for engine in found}) == 1 and len(found) == 8
-
-
-def test_the_functions_of_the_package(engine_factory: Factory) -> None:
-    expected = engine_factory().synthesize(TEXT, "anna", "joy", 0.4, seed=5)
-    assert same(emovoice.synthesize(TEXT, "anna", "joy", 0.4, seed=5, model="debug"), expected)
-    chunks = list(emovoice.stream(TEXT, "anna", "joy", 0.4, seed=5, model="debug"))
-    assert np.array_equal(np.concatenate(chunks), expected.samples)
-
-
-def test_the_names_of_the_package() -> None:
-    assert sorted(emovoice.__all__) == sorted(
-        ["Audio", "AudioError", "EMOTIONS", "EmovoiceError", "Engine", "InputError", "LengthError", "Limits",
-         "ModelError", "OutputError", "Speech", "Voice", "stream", "synthesize", "voices"]
-    )  # fmt: skip
-    assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(dir(emovoice))
-    with pytest.raises(AttributeError):
-        _ = emovoice.nonsense
+def test_pauses_are_spoken_as_written(engine_factory: Factory) -> None:
+    engine = engine_factory()
+    for text in ("Yes [pause:1s] it was.", "Yes it was.[pause:1s] No.", "[pause:1s] Yes it was."):
+        for length in ({}, {"duration_s": 2.2}):
+            samples = engine.synthesize(text, **length).samples
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], (samples == 0).astype(int), [0]])))
+            assert np.diff(edges)[::2].max() in range(24_000, 24_000 + 4801), "gaps between sentences may join it"

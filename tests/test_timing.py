@@ -23,6 +23,15 @@ def test_shares_add_up_and_are_proportional(seed: int) -> None:
         assert max(shares) - min(shares) <= 1
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_a_larger_estimate_never_gets_less(seed: int) -> None:
+    """Equal ones may differ by the one sample that is left over."""
+    rng = random.Random(seed)
+    estimates = sorted(rng.sample(range(1000), 9))
+    shares = allot(rng.randrange(5000), estimates)
+    assert shares == sorted(shares)
+
+
 @pytest.mark.parametrize(("total", "estimates"), [(1, []), (-1, [1]), (1, [2, -1])])
 def test_a_caller_s_mistake_is_a_value_error(total: int, estimates: list[int]) -> None:
     with pytest.raises(ValueError):

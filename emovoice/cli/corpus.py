@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
     if not any(args.voices.glob("*.bin")):
         raise InputError("no voice vectors (*.bin) in the folder", field="voices", value=str(args.voices),
                          remedy="Get them with: npm pack kokoro-js && tar xzf kokoro-js-*.tgz")
-    for name, value, most in (("hours", args.hours, 1000), ("scores", args.scores, 10**6), ("workers", args.workers, 256)):
+    limits = (("hours", args.hours, 1000), ("scores", args.scores, 10**6), ("workers", args.workers, 256))
+    for name, value, most in limits:
         if not 0 <= value <= most:
             raise InputError(f"{name} must be in 0..{most}", field=name, value=value)
     from emovoice.corpus.build import Studio, build

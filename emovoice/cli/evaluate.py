@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from emovoice.cli import output
 from emovoice.emotion.names import EMOTIONS
 from emovoice.errors import InputError
 from emovoice.evaluation import SUITE_NAMES
@@ -38,7 +39,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", nargs="?", choices=("run", "plot"), default="run", help="default: run")
-    parser.add_argument("--model", default="mini", help="mini, debug or a folder (default: mini)")
+    output.add_model_option(parser)
     parser.add_argument(
         "--work", type=Path, default=Path("evaluation"), metavar="DIR", help="default: evaluation"
     )

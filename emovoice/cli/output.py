@@ -7,11 +7,20 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 
+from emovoice.models import VARIABLE, chosen_model
+
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """The options of every command that loads a model."""
-    parser.add_argument("--model", default="mini", metavar="M", help="mini, debug, or a folder (default: mini)")
+    add_model_option(parser)
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda, ... (default: cpu)")
+
+
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """`--model` alone; its default is the environment's at this moment."""
+    default = chosen_model()
+    text = f"mini, debug, or a folder (default: {default}; the variable {VARIABLE} names another)"
+    parser.add_argument("--model", default=default, metavar="M", help=text.replace("%", "%%"))
 
 
 def print_json(record: object) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -90,7 +92,8 @@ def read_manifest(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def build(studio: Studio, lines: list[Line], *, hours: float = 0.0, scores: int = 0, workers: int = 2) -> dict[str, float]:
+def build(studio: Studio, lines: list[Line], *, hours: float = 0.0, scores: int = 0,
+          workers: int = 2) -> dict[str, float]:
     """Render until the folder holds `hours` of sound (audible studio) or `scores` items (silent one).
 
     Resumes: items in the manifest are not rendered again. Returns items and hours in the folder.
@@ -98,23 +101,32 @@ def build(studio: Studio, lines: list[Line], *, hours: float = 0.0, scores: int 
     (studio.out / "wavs").mkdir(parents=True, exist_ok=True)
     manifest = studio.out / ("manifest.jsonl" if studio.audible else "scores.jsonl")
     done = read_manifest(manifest)
-    seconds = sum(row.get("seconds", 0.0) for row in done)
-    count, target = len(done), hours * 3600 if studio.audible else scores
+    count, seconds = len(done), sum(row.get("seconds", 0.0) for row in done)
     seen = {row["id"] for row in done}
     todo = (item for item in plan(lines, studio.seed) if item.id not in seen)
-    unit = "s" if studio.audible else "item"
-    with tqdm(total=round(target), initial=round(seconds if studio.audible else count), unit=unit, smoothing=0.05) as bar:
-        for row in _rows(studio, todo, workers, lambda: (seconds if studio.audible else count) >= target):
-            with manifest.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            seconds, count = seconds + row.get("seconds", 0.0), count + 1
-            bar.update(row.get("seconds", 1.0))
+    target, unit, so_far = (hours * 3600, "s", seconds) if studio.audible else (scores, "item", count)
+    bar = tqdm(total=round(target), initial=round(so_far), unit=unit, smoothing=0.05)
+    with bar, closing(_batches(studio, todo, workers)) as batches:
+        while (seconds if studio.audible else count) < target:
+            for row in next(batches):
+                _append(manifest, row)
+                seconds, count = seconds + row.get("seconds", 0.0), count + 1
+                bar.update(row.get("seconds", 1.0))
     return {"items": count, "hours": seconds / 3600}
 
 
-def _rows(studio: Studio, todo: Iterator[Item], workers: int, enough: Any) -> Iterator[dict[str, Any]]:
-    """Rows in plan order, a bounded batch at a time, until `enough()`."""
+def _append(manifest: Path, row: dict[str, Any]) -> None:
+    """Add a row; one that a crash cut short is left behind on a line of its own."""
+    with manifest.open("a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def _batches(studio: Studio, todo: Iterator[Item], workers: int) -> Generator[Iterator[dict[str, Any]], None, None]:
+    """Endless batches of rows in plan order; no more than one batch is ever under way."""
     with multiprocessing.get_context("spawn").Pool(workers, _open_worker, (studio,)) as pool:
-        while not enough():
-            batch = list(islice(todo, 8 * workers))
-            yield from (row for row in pool.imap(render_item, batch) if row)
+        while True:
+            yield (row for row in pool.imap(render_item, list(islice(todo, 8 * workers))) if row)

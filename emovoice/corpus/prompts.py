@@ -1,4 +1,7 @@
-"""Short neutral recordings of teacher voices, for evaluation: `python -m emovoice.corpus.prompts --out DIR --voices DIR`."""
+"""Short neutral recordings of teacher voices, for evaluation.
+
+    python -m emovoice.corpus.prompts --out DIR --voices DIR --cache DIR
+"""
 from __future__ import annotations
 
 import argparse
@@ -14,7 +17,10 @@ from emovoice.corpus.plan import held_out
 from emovoice.corpus.render import render
 from emovoice.corpus.teacher import RATE_HZ, Teacher
 
-TEXT = "The harbour was quiet that morning, and a thin fog lay over the water. We waited by the old stone steps until the ferry came in."
+TEXT = (
+    "The harbour was quiet that morning, and a thin fog lay over the water. "
+    "We waited by the old stone steps until the ferry came in."
+)
 TRAINED = ("af_heart", "af_bella", "am_michael", "am_fenrir", "bf_emma", "bm_george")
 
 

@@ -61,7 +61,8 @@ def bend(score: Score, how: Correlates, rng: np.random.Generator) -> None:
     mean = log_f0.mean()
     excursion = how.f0_range * (log_f0 - mean) * np.where(_stressed(score)[voiced], how.accent, 1.0)
     semitones = how.f0_shift_st + how.final_st * _final_ramp(voiced)[voiced] + _tremor(len(voiced), how, rng)[voiced]
-    jitter = how.jitter_pct / 100 * np.abs(rng.standard_normal(voiced.sum())) * np.where(np.arange(voiced.sum()) % 2, 1, -1)
+    signs = np.where(np.arange(len(log_f0)) % 2, 1, -1)  # up and down in turn
+    jitter = how.jitter_pct / 100 * np.abs(rng.standard_normal(len(log_f0))) * signs
     bent = np.exp(mean + excursion + semitones * np.log(2) / 12 + jitter)
     score.f0_hz[voiced] = np.clip(bent, _F0_FLOOR_HZ, _F0_CEIL_HZ)
     score.energy[:] = score.energy + 0.4 * how.gain_db * _NEPER_PER_DB  # part of the level is effort, not volume

@@ -46,11 +46,13 @@ def _cut(source: Path, folder: Path) -> None:
     model = onnx.load(str(source))
     nodes = list(model.graph.node)
     maker = {out: i for i, node in enumerate(nodes) for out in node.output}
-    shapes: dict[str, list[Any]] = {_DURATIONS: ["b", "t"], _TEXT: [1, 512, "f"], _F0: ["b2", "f2"], _ENERGY: ["b3", "f3"]}
+    shapes: dict[str, list[Any]] = {_DURATIONS: ["b", "t"], _TEXT: [1, 512, "f"], _F0: ["b2", "f2"],
+                                    _ENERGY: ["b3", "f3"]}
     cut = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()}
     ends = {value.name: value for value in (*model.graph.input, *model.graph.output)} | cut
 
     def extract(inputs: list[str], outputs: list[str], name: str) -> None:
+        """Write the nodes that lie between `inputs` and `outputs` as NAME.onnx."""
         need: set[int] = set()
         stack = list(outputs)
         while stack:
@@ -96,7 +98,8 @@ class Teacher:
     def _session(self, name: str) -> Any:
         import onnxruntime
 
-        return onnxruntime.InferenceSession(str(self._cache / f"{name}.onnx"), self._options, providers=["CPUExecutionProvider"])
+        graph = str(self._cache / f"{name}.onnx")
+        return onnxruntime.InferenceSession(graph, self._options, providers=["CPUExecutionProvider"])
 
     @cached_property
     def _durations(self) -> Any:

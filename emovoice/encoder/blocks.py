@@ -1,6 +1,8 @@
 """Building blocks of the encoders. Shapes: B batch, C channels, T frames."""
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,12 +48,12 @@ class AttentivePool(nn.Module):
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, strength: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:  # type: ignore[override]
         ctx.strength = strength
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         return -ctx.strength * grad, None
 
 

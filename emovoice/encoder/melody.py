@@ -1,9 +1,11 @@
 """Pitch and level beside the codes: bins, and the way between bins and Hz or dB.
 
-Pitch bin 0 is unvoiced; bins 1.. are spaced evenly on a log scale from 50 to 650 Hz. Level is the RMS of a code's 40 ms,
-in 2 dB bins from -80 dBFS; for the decoder it is scaled to about -1..1. Arrays are (..., K) at 25 Hz.
+Pitch bin 0 is unvoiced; bins 1.. are spaced evenly on a log scale from 50 to 650 Hz. Level is the RMS of a code's 40
+ms, in 2 dB bins from -80 dBFS; for the decoder it is scaled to about -1..1. Arrays are (..., K) at 25 Hz.
 """
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,11 +51,13 @@ def level_of(samples: np.ndarray) -> np.ndarray:
 
 
 def pitch_per_code(f0_hz: np.ndarray, frame_hz: float, codes: int) -> np.ndarray:
-    """F0 frames (0 unvoiced) at `frame_hz` -> (codes,): geometric mean of the voiced frames of each 40 ms, 0 where fewer
-    than half are voiced."""
+    """F0 frames (0 unvoiced) at `frame_hz` -> (codes,): geometric mean of the voiced frames of each 40 ms.
+
+    0 where fewer than half are voiced.
+    """
     edges = np.round(np.arange(codes + 1) * CODE_SAMPLES / RATE_HZ * frame_hz).astype(int)
     out = np.zeros(codes, np.float32)
-    for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(edges)):
         part = f0_hz[a : max(b, a + 1)]
         voiced = part[part > 0]
         if len(voiced) and 2 * len(voiced) >= len(part):

@@ -39,6 +39,11 @@ class Branch(nn.Module):
         return self.out(self.pool(self.blocks(x), mask))
 
 
+def adversary(n_in: int, classes: int) -> nn.Sequential:
+    """Reads from a vector what it must not tell: (B, n_in) -> (B, classes)."""
+    return nn.Sequential(nn.Linear(n_in, 128), nn.GELU(), nn.Linear(128, classes))
+
+
 class ReferenceEncoder(nn.Module):
     """Two branches over one trunk. Timbre has unit length; emotion is free, so that its length can mean intensity."""
 
@@ -52,8 +57,8 @@ class ReferenceEncoder(nn.Module):
         self.emotion = Branch(dim, config.emotion_dim)
         self.speaker_head = nn.Linear(config.timbre_dim, config.speakers, bias=False)
         self.emotion_head = nn.Linear(config.emotion_dim, config.emotions)
-        self.speaker_of_emotion = nn.Sequential(nn.Linear(config.emotion_dim, 128), nn.GELU(), nn.Linear(128, config.speakers))
-        self.emotion_of_timbre = nn.Sequential(nn.Linear(config.timbre_dim, 128), nn.GELU(), nn.Linear(128, config.emotions))
+        self.speaker_of_emotion = adversary(config.emotion_dim, config.speakers)
+        self.emotion_of_timbre = adversary(config.timbre_dim, config.emotions)
 
     def forward(self, mel: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, M, T) and lengths (B,) in frames -> timbre (B, 192) of unit length, emotion (B, 256)."""
@@ -63,7 +68,8 @@ class ReferenceEncoder(nn.Module):
         mask = steps[None] < (limit[:, None] // 4).clamp(min=1)
         return F.normalize(self.timbre(hidden, mask), dim=-1), self.emotion(hidden, mask)
 
-    def losses(self, timbre: Tensor, emotion: Tensor, speaker: Tensor, weights: Tensor, strength: float) -> dict[str, Tensor]:
+    def losses(self, timbre: Tensor, emotion: Tensor, speaker: Tensor, weights: Tensor,
+               strength: float) -> dict[str, Tensor]:
         """Training losses for speaker classes (B,) and emotion weights (B, 8).
 
         Speaker: softmax with additive margin 0.2 and scale 24 (Wang 2018). The two adversaries read what each vector

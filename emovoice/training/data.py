@@ -68,8 +68,8 @@ def utterance(row: dict[str, Any], samples: np.ndarray | None) -> Utterance:
     pointer = np.minimum(np.searchsorted(ends_s, middles_s, side="right"), len(text) - 1)
     pitch = pitch_per_code(np.array(row["f0_hz"]), TEACHER_PITCH_HZ * row["warp"], codes)
     level = np.zeros(codes, np.float32) if samples is None else level_of(samples / 32768.0)
-    return Utterance(row["id"], row["group"], row["voice"], row["emotion"], row["intensity"], row["warp"], text, pointer,
-                     pitch, samples, level)
+    labels = {key: row[key] for key in ("id", "group", "voice", "emotion", "intensity", "warp")}
+    return Utterance(**labels, text=text, pointer=pointer, pitch_hz=pitch, samples=samples, level_db=level)
 
 
 def load(folder: Path, limit: int | None = None) -> list[Utterance]:
@@ -102,14 +102,16 @@ def phone_classes(u: Utterance) -> np.ndarray:
 def pad(arrays: list[np.ndarray], value: float = 0) -> np.ndarray:
     """Stack arrays of different length in their first axis."""
     longest = max(len(a) for a in arrays)
-    return np.stack([np.pad(a, [(0, longest - len(a))] + [(0, 0)] * (a.ndim - 1), constant_values=value) for a in arrays])
+    others = [(0, 0)] * (arrays[0].ndim - 1)
+    return np.stack([np.pad(a, [(0, longest - len(a)), *others], constant_values=value) for a in arrays])
 
 
 def bucketed(items: list[Any], size_of: Any, budget: int, rng: np.random.Generator) -> Iterator[list[Any]]:
     """Endless batches of similar length: the largest times the count stays within `budget`."""
     while True:
         noisy = sorted(items, key=lambda u: size_of(u) * rng.uniform(0.9, 1.1))
-        batches, batch = [], []
+        batches: list[list[Any]] = []
+        batch: list[Any] = []
         for u in noisy:
             if batch and size_of(u) * (len(batch) + 1) > budget:
                 batches.append(batch)

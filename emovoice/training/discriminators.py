@@ -5,6 +5,8 @@ of a vocoder's training time in the discriminators.
 """
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,7 +38,7 @@ class Period(nn.Module):
     def __init__(self, period: int, channels: tuple[int, ...] = (1, 16, 32, 64, 64)) -> None:
         super().__init__()
         self.period = period
-        convs = [nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in zip(channels, channels[1:], strict=False)]
+        convs = [nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in pairwise(channels)]
         self.stack = _Stack(convs, nn.Conv2d(channels[-1], 1, (3, 1), 1, (1, 0)))
 
     def forward(self, wave: Tensor) -> tuple[Tensor, list[Tensor]]:

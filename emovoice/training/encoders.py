@@ -95,7 +95,8 @@ class TokenizerTraining:
             off = (tokens.pitch_logits.argmax(-1) - batch.labels["pitch"])[voiced].abs()
             close.append((off <= 2).float().mean().item())
             used |= set(tokens.codes.flatten().tolist())
-        return {"held_phone_right": float(np.mean(right)), "held_pitch_close": float(np.mean(close)), "codes_used": len(used)}
+        return {"held_phone_right": float(np.mean(right)), "held_pitch_close": float(np.mean(close)),
+                "codes_used": len(used)}
 
 
 def soft_cross_entropy(logits: Tensor, bins: Tensor, width: float = 1.0) -> Tensor:
@@ -120,7 +121,8 @@ class ReferenceTraining:
     def train(self, items: list[Utterance], held: list[Utterance]) -> None:
         """Spend the budget; the checks are speaker accuracy and the error of emotion weights on `held`."""
         rng = np.random.default_rng(self.run.step)
-        batches = (self._batch(b, rng) for b in bucketed(items, lambda u: min(u.codes, LONGEST_REFERENCE), CODES_PER_BATCH, rng))
+        drawn = bucketed(items, lambda u: min(u.codes, LONGEST_REFERENCE), CODES_PER_BATCH, rng)
+        batches = (self._batch(b, rng) for b in drawn)
         fixed = [self._batch(held[i : i + 12], np.random.default_rng(0)) for i in range(0, min(len(held), 36), 12)]
         self.run.go(batches, self.losses, lambda: self._check(fixed))
 
@@ -148,7 +150,8 @@ class ReferenceTraining:
             right.append((cosine.argmax(-1) == batch.labels["speaker"]).float().mean().item())
             error.append((model.emotion_head(emotion).float() - batch.labels["weights"]).pow(2).mean().item())
             truth.append(batch.labels["weights"].pow(2).mean().item())
-        return {"held_speaker_right": float(np.mean(right)), "held_emotion_error_share": float(np.mean(error) / np.mean(truth))}
+        share = float(np.mean(error) / np.mean(truth))
+        return {"held_speaker_right": float(np.mean(right)), "held_emotion_error_share": share}
 
 
 def embed_all(front: LogMel, reference: ReferenceEncoder, tokenizer: SemanticTokenizer, items: list[Utterance],

@@ -1,4 +1,4 @@
-"""What the trained encoders see in a corpus: codes, timbre and emotion of every item; and which of them to train with."""
+"""What the trained encoders see in a corpus: codes, timbre and emotion of every item; which of them to train with."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field

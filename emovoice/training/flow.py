@@ -4,10 +4,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffusion.flow import FlowConfig, FlowDecoder
 from emovoice.encoder.melody import bin_to_level, bin_to_pitch, level_to_bin, pitch_to_bin, scaled_level
@@ -37,8 +38,8 @@ class Batch:
 class FlowTraining:
     """Flow-matching loss; see diffusion.flow."""
 
-    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features, prompts: Prompts,
-                 batch: int = 10) -> None:
+    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
+                 prompts: Prompts, batch: int = 10) -> None:
         self.run = Run(folder, FlowDecoder(config), budget, device)
         self.features, self.prompts, self.batch = features, prompts, batch
         self.front = LogMel()
@@ -84,11 +85,12 @@ class FlowTraining:
             level.append(scaled_level(bin_to_level(level_to_bin(u.level_db[start:stop]))).astype(np.float32))
             phones.append(windows(classes_of_text(u.text), u.pointer[start:stop]))
             style.append(np.concatenate([self.prompts.timbre(u, rng), self.prompts.emotion(u, rng)]))
-        parts = [pad(mel, -11.5).transpose(0, 2, 1), pad(mask), pad(codes), pad(pitch), pad(level), pad(phones), np.stack(style)]
+        padded = [pad(column) for column in (mask, codes, pitch, level, phones)]
+        parts = [pad(mel, -11.5).transpose(0, 2, 1), *padded, np.stack(style)]
         return Batch(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.run.device) for p in parts))
 
     def losses(self, batch: Batch) -> Losses:
         """The flow-matching loss."""
-        model: nn.Module = self.run.model
+        model: Any = self.run.model
         content = model.length_regulator(batch.codes, batch.pitch_hz, batch.level, batch.phones, batch.mel.shape[-1])
         return {"flow": model.loss(batch.mel, content, batch.style, batch.mask)}

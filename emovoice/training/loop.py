@@ -74,12 +74,13 @@ class Run:
         warm = min(1.0, (self.step + 1) / self.budget.warmup_steps)
         return self.budget.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
-    def go(self, batches: Iterable[Any], losses: Callable[[Any], Losses], check: Callable[[], dict[str, float]] | None = None,
-           after: Callable[[], None] | None = None) -> None:
+    def go(self, batches: Iterable[Any], losses: Callable[[Any], Losses],
+           check: Callable[[], dict[str, float]] | None = None, after: Callable[[], None] | None = None) -> None:
         """Train until the budget is spent. The loss is the sum of what `losses` returns; keys starting with _ are only
         logged. `check` is run and logged at every save; `after` after every step."""
         stream: Iterator[Any] = iter(batches)
-        last_save, smooth = time.monotonic(), {}
+        last_save = time.monotonic()
+        smooth: dict[str, float] = {}
         bar = tqdm(total=round(60 * self.budget.minutes), initial=round(self.seconds), unit="s", mininterval=10)
         self.model.train()
         while self.seconds < 60 * self.budget.minutes:

@@ -54,7 +54,8 @@ def speakers_of(items: list[Utterance]) -> list[str]:
 def train_tokenizer(studio: Studio) -> None:
     """Phones and pitch from mel."""
     items, held = split(load(studio.corpus))
-    TokenizerTraining(studio.runs / "tokenizer", Budget(studio.minutes, 2e-3), studio.device, TOKENIZER).train(items, held)
+    budget = Budget(studio.minutes, 2e-3)
+    TokenizerTraining(studio.runs / "tokenizer", budget, studio.device, TOKENIZER).train(items, held)
 
 
 def train_reference(studio: Studio) -> None:

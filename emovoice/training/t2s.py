@@ -45,6 +45,11 @@ class Batch:
     level: Tensor
 
 
+def rows_of(u: Utterance) -> int:
+    """What an item costs: its rows in the transformer."""
+    return u.codes + len(u.text)
+
+
 class TextToCodesTraining:
     """Cross-entropy of moves, codes, pitch and level."""
 
@@ -58,15 +63,20 @@ class TextToCodesTraining:
         rng = np.random.default_rng(self.run.step)
         spoken = [u for u in scores if self.prompts.can_speak(u)]
         fixed = self.make_batch(held[:24], np.random.default_rng(0))
-        batches = bucketed(items + spoken, lambda u: u.codes + len(u.text), ROWS_PER_BATCH, rng)
+        batches = bucketed(items + spoken, rows_of, ROWS_PER_BATCH, rng)
         made = (self.make_batch(batch, rng) for batch in batches)
-        self.run.go(made, self.losses, lambda: {f"held_{k.strip('_')}": float(v) for k, v in self.losses(fixed).items()})
+
+        def check() -> dict[str, float]:
+            return {f"held_{k.strip('_')}": float(v) for k, v in self.losses(fixed).items()}
+
+        self.run.go(made, self.losses, check)
 
     def make_batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
         """Pad and label; a score has neither codes nor levels, they are hidden and not learned."""
         stop, blank = self.config.stop_code, self.config.stop_code
         symbols = self.config.reader.symbols  # type: ignore[union-attr]
-        columns: dict[str, list[np.ndarray]] = {k: [] for k in ("pointer", "seen", "sp", "sl", "advance", "codes", "pitch", "level")}
+        names = ("pointer", "seen", "sp", "sl", "advance", "codes", "pitch", "level")
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
         for u in items:
             known = u.samples is not None
             codes = self.features.codes[u.id] if known else np.full(u.codes, blank)
@@ -95,12 +105,14 @@ class TextToCodesTraining:
                              batch.seen_level, batch.pointer)
 
         def entropy(logits: Tensor, labels: Tensor) -> Tensor:
-            total = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORE, reduction="sum")
+            rows = logits.flatten(0, 1).float()
+            total = F.cross_entropy(rows, labels.flatten(), ignore_index=_IGNORE, reduction="sum")
             return total / (labels != _IGNORE).sum().clamp(min=1)  # a batch of scores has no levels at all
 
         sung = batch.pitch != _IGNORE
         return {"advance": 2 * entropy(out.advance, batch.advance), "code": entropy(out.codes, batch.codes),
-                "pitch": soft_cross_entropy(out.pitch[sung], batch.pitch[sung]), "level": 0.5 * entropy(out.level, batch.level)}
+                "pitch": soft_cross_entropy(out.pitch[sung], batch.pitch[sung]),
+                "level": 0.5 * entropy(out.level, batch.level)}
 
 
 def longest(items: list[Utterance], scores: list[Utterance]) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def segments(items: list[Utterance], batch: int, seed: int) -> Iterator[Tensor]:
 class VocoderTraining:
     """The losses of generator and discriminators on one batch."""
 
-    def __init__(self, folder: Path, budget: Budget, device: str, recipe: VocoderRecipe = VocoderRecipe()) -> None:  # noqa: B008
+    def __init__(self, folder: Path, budget: Budget, device: str, recipe: VocoderRecipe = VocoderRecipe()) -> None:
         install()
         from vocoders.mel import LogMel
         from vocoders.vocos import Vocoder, VocosConfig

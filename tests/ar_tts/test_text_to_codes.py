@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -65,7 +67,7 @@ def test_decoding_repeats_by_seed_reads_in_order_and_ends(model: TextToCodes) ->
     assert steps[0] == steps[1] != steps[2]
     pointers = [step.pointer for step in steps[0]]
     assert pointers == sorted(pointers) and pointers[-1] < 9
-    assert all(b - a < MOVES for a, b in zip(pointers, pointers[1:], strict=False))
+    assert all(b - a < MOVES for a, b in pairwise(pointers))
     assert len(pointers) <= 9 * (Sampling().dwell_limit + 1)
 
 
@@ -79,3 +81,8 @@ def test_slots_tell_free_from_asked(model: TextToCodes) -> None:
 
 def test_dwell_counts_steps_on_a_symbol() -> None:
     assert dwell_of(torch.tensor([[0, 0, 0, 2, 2, 3]])).tolist() == [[0, 1, 2, 0, 1, 0]]
+
+
+def test_an_untrained_reader_moves_as_often_as_speech_does() -> None:
+    odds = TextToCodes(CONFIG).reader.advance.bias.softmax(-1)  # type: ignore[union-attr]
+    assert torch.allclose(odds, torch.tensor([0.52, 0.40, 0.06, 0.02]), atol=1e-6)

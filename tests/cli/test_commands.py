@@ -14,6 +14,7 @@ import soundfile
 
 from emovoice.cli import main
 from emovoice.engine import Engine
+from emovoice.pipeline import Pipeline
 from emovoice.voice import Voice
 
 pytestmark = pytest.mark.usefixtures("engine_factory")
@@ -181,8 +182,7 @@ def test_interrupted_it_leaves_nothing(say: Callable[..., int], monkeypatch: pyt
         yield np.zeros(24_000, np.float32)
         raise KeyboardInterrupt
 
-    Engine("debug")  # imports what there is to patch
-    monkeypatch.setattr(sys.modules["emovoice.pipeline"].Pipeline, "speak", interrupted)
+    monkeypatch.setattr(Pipeline, "speak", interrupted)
     assert say("Hello there.", "-o", "a.wav") == 130
     assert os.listdir() == []
 
@@ -201,13 +201,27 @@ def test_progress_on_a_terminal_only(
 def test_warnings_are_shown_even_when_quiet(
     say: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Engine("debug")
     loud = np.full(24_000, 2, np.float32)
-    monkeypatch.setattr(sys.modules["emovoice.pipeline"].Pipeline, "speak", lambda *_, **__: iter([loud]))
+    monkeypatch.setattr(Pipeline, "speak", lambda *_, **__: iter([loud]))
     assert say("Hello there.", "-o", "a.wav", "--quiet", "--json") == 0
     out, err = capsys.readouterr()
     (warning,) = json.loads(out)["warnings"]
     assert err == f"warning: {warning}\n" and "6.0 dB quieter" in warning
+
+
+def test_the_environment_names_the_default_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EMOVOICE_MODEL", "debug")
+    assert main(["say", "Hello there.", "-o", str(tmp_path / "a.wav"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "debug"
+    assert main(["info", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "debug"
+    monkeypatch.setenv("EMOVOICE_MODEL", str(tmp_path / "100 % none"))
+    assert main(["info"]) == 4
+    with pytest.raises(SystemExit):
+        main(["info", "--help"])
+    assert "100 % none" in capsys.readouterr().out
 
 
 # ---- voices ---------------------------------------------------------------------------------------------
@@ -257,7 +271,7 @@ def test_a_voice_from_a_bad_recording(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", *DEBUG, "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
-    assert info
+    assert info["model"] == "debug" and info["sample_rate"] == 24_000
     assert main(["info", *DEBUG]) == 0
     assert all(f"{key}:" in capsys.readouterr().out for key in list(info)[:1])
     assert main(["info", "--model", "no such model"]) == 4

@@ -29,7 +29,8 @@ def test_quantiser_lets_gradients_through() -> None:
 def test_tokenizer_gives_a_code_per_40_ms() -> None:
     tokenizer = SemanticTokenizer(TokenizerConfig(dim=16, layers=1, phones=10)).eval()
     tokens = tokenizer(torch.randn(2, 80, 4 * 13))
-    assert tokens.codes.shape == (2, 13) and tokens.pitch_logits.shape == (2, 13, 128) and tokens.phone_logits.shape == (2, 26, 10)
+    assert tokens.codes.shape == (2, 13)
+    assert tokens.pitch_logits.shape == (2, 13, 128) and tokens.phone_logits.shape == (2, 26, 10)
     assert tokens.codes.max() < TokenizerConfig().codes == 1000
 
 
