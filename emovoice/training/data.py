@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from emovoice.corpus.align import classes_of
 from emovoice.corpus.build import read_manifest
 from emovoice.corpus.plan import EMOTIONS
 from emovoice.corpus.teacher import FRAME_SAMPLES, RATE_HZ
@@ -16,7 +17,6 @@ from emovoice.encoder.melody import CODE_SAMPLES, level_of, pitch_per_code
 from emovoice.text import symbols
 
 TEACHER_PITCH_HZ = 80
-SILENCE = ' ;:,.!?—…"()“”'
 _WARPED = 0.03  # |log warp| beyond which a warped voice counts as another speaker
 
 
@@ -96,13 +96,7 @@ def split(items: list[Utterance], share: float = 0.02) -> tuple[list[Utterance],
 
 def phone_classes(u: Utterance) -> np.ndarray:
     """(2K,) symbol number per 20 ms, 0 for silence and spaces; stress marks count as the sound after them."""
-    text = u.text.copy()
-    for i in range(len(text) - 2, -1, -1):
-        if text[i] >= symbols.FIRST and symbols.SYMBOLS[text[i] - symbols.FIRST] in symbols.STRESSES + symbols.LENGTH:
-            text[i] = text[i + 1] if symbols.SYMBOLS[text[i] - symbols.FIRST] in symbols.STRESSES else text[max(i - 1, 0)]
-    silent = {symbols.START, symbols.STOP, *symbols.encode(SILENCE)}
-    classes = np.where(np.isin(text, list(silent)), 0, text)
-    return np.repeat(classes[u.pointer], 2)
+    return np.repeat(classes_of(u.text)[u.pointer], 2)
 
 
 def pad(arrays: list[np.ndarray], value: float = 0) -> np.ndarray:
