@@ -13,11 +13,13 @@ from ar_tts.decoding import FREE_LENGTH, Step, decode
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
 from emovoice.text import Sentence
-from emovoice.text.symbols import START, STOP, encode
+from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 
 HOP = 256
+LICENCE = "Apache-2.0"
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
+_SILENT_STEP = Step(0, 0, 0, 0)  # what is spoken where the model says nothing
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,15 @@ def parts_of(sentence: Sentence) -> list[Part]:
     """Cut a sentence after the phonemes its pauses name; -1, before the first one, gives a part without phonemes."""
     parts, start = [], 0
     for index, seconds in sorted(sentence.pauses):
-        parts.append(Part(sentence.phonemes[start : index + 1].strip(), round(seconds * RATE_HZ)))
+        parts.append(Part(_sayable(sentence.phonemes[start : index + 1]), round(seconds * RATE_HZ)))
         start = index + 1
-    rest = sentence.phonemes[start:].strip()
-    return [*parts, Part(rest, 0)] if rest or not parts else parts
+    rest = _sayable(sentence.phonemes[start:])
+    return [*parts, Part(rest, 0)] if rest else parts
+
+
+def _sayable(phonemes: str) -> str:
+    """Without outer spaces; nothing where only punctuation is left."""
+    return phonemes.strip() if any(c in VOWELS or c in CONSONANTS for c in phonemes) else ""
 
 
 class Pipeline:
@@ -102,7 +109,7 @@ class Pipeline:
     @torch.inference_mode()
     def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None, seed: int) -> np.ndarray:
         asked = FREE_LENGTH if length is None else max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
-        steps = self._codes(phonemes, timbre, emotion, asked, seed)
+        steps = self._codes(phonemes, timbre, emotion, asked, seed) or [_SILENT_STEP]
         if length is None:
             length = len(steps) * CODE_SAMPLES
         frames = math.ceil(length / HOP)
@@ -138,7 +145,10 @@ class Pipeline:
         return self.bundle.vocoder(mel)[0, :usable].cpu().numpy()
 
     def info(self) -> dict[str, Any]:
-        """Name, parameters by part, configuration."""
+        """Name, parameters by part, bytes on disk, licence, configuration."""
+        folder = bundles.find(self.name)
+        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
         parts = {name: sum(p.numel() for p in part.parameters()) for name, part in self.bundle.parts.items()}
         return {"model": self.name, "sample_rate": self.sample_rate, "device": str(self.device), "parameters": parts,
+                "bytes": files, "licence": LICENCE if self.name in bundles.EMBEDDED else "as its maker says",
                 "configuration": asdict(self.bundle.config)}

@@ -215,7 +215,6 @@ def test_sentences_share_the_length_by_their_estimates(fake_engine: Engine) -> N
     assert short + long < 48_000
 
 
-@pytest.mark.xfail(strict=True, reason="parts_of cuts before the phoneme that a pause comes after")
 def test_a_pause_in_the_text_and_a_length(engine_factory: Factory) -> None:
     engine = engine_factory()
     text = "Wait for it. [pause:0.7s] There it is, at last."

@@ -57,6 +57,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--fresh", action="store_true", help="speak and judge again what the work folder holds"
     )
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", action="append", default=[],
+        help="also put the tables between the marks of a text file such as README.md",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the report as JSON instead of markdown")
     parser.add_argument(
         "--text", default="Why did nobody tell me about this before?", help="plot: what is spoken"
@@ -96,6 +100,8 @@ def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     result = _run_suites(plan, names, args)
     text = json.dumps(result, indent=1, ensure_ascii=False) if args.json else report.markdown(result)
     sys.stdout.write(text.rstrip("\n") + "\n")
+    for path in args.into:
+        report.put_into(path, report.markdown(result))
     return 0 if report.passed(result, names) else _MISSED
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from emovoice.errors import InputError
 from emovoice.evaluation import SUITE_NAMES
 from emovoice.evaluation.rows import Row
 from emovoice.writing import whole_file
@@ -85,6 +86,31 @@ def write(report: Mapping[str, Any], folder: Path) -> None:
         file.write((json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     with whole_file(folder / "report.md") as file:
         file.write(markdown(report).encode())
+
+
+MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
+
+
+def put_into(path: Path, text: str) -> None:
+    """Replace what stands between the two marks of a text file, so that its figures are a command's and not a hand's.
+
+    Raises:
+        InputError: the file lacks the marks.
+        OutputError: it cannot be written.
+    """
+    old = path.read_text(encoding="utf-8") if path.is_file() else ""
+    begin, end = (old.find(mark) for mark in MARKS)
+    if not 0 <= begin < end:
+        raise InputError(
+            "no marks to put the figures between",
+            field="into",
+            value=str(path),
+            remedy=f"Give a text file with the lines {MARKS[0]} and {MARKS[1]}.",
+        )
+    body = text.partition("\n")[2].strip()  # without the report's own title
+    new = f"{old[: begin + len(MARKS[0])]}\n{body}\n{old[end:]}"
+    with whole_file(path) as file:
+        file.write(new.encode())
 
 
 def markdown(report: Mapping[str, Any]) -> str:

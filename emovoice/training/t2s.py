@@ -99,7 +99,8 @@ class TextToCodesTraining:
                              batch.seen_level, batch.pointer)
 
         def entropy(logits: Tensor, labels: Tensor) -> Tensor:
-            return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORE)
+            total = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORE, reduction="sum")
+            return total / (labels != _IGNORE).sum().clamp(min=1)  # a batch of scores has no levels at all
 
         sung = batch.pitch != _IGNORE
         return {"advance": 2 * entropy(out.advance, batch.advance), "code": entropy(out.codes, batch.codes),

@@ -4,6 +4,9 @@ import json
 import math
 from pathlib import Path
 
+import pytest
+
+from emovoice.errors import InputError
 from emovoice.evaluation import material, report
 from emovoice.evaluation.rows import Row, mean_row, ratio_row, value_row
 
@@ -69,3 +72,16 @@ def test_the_written_report(tmp_path: Path) -> None:
     assert "| DNSMOS, neutral | 3.250 |  | 8 |  |" in text
     assert "1 items were not spoken" in text and "load" in text and "numpy" in text
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_figures_go_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    begin, end = report.MARKS
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    for _ in range(2):
+        report.put_into(page, "# title\n\n| a |\n")
+    assert page.read_text() == f"before\n{begin}\n| a |\n{end}\nafter\n"
+    page.write_text("no marks\n")
+    with pytest.raises(InputError, match="marks"):
+        report.put_into(page, "# title\n\nx")
+    assert page.read_text() == "no marks\n"
