@@ -20,17 +20,25 @@ _LEAST_SPREAD = 1e-8
 
 @dataclass(frozen=True)
 class Reading:
-    """How well a probe read labels. `right` (H,) bool per held-out item; `chance` is the share of the commonest class
-    of the fit among them, 0..1; `classes` is how many there were to tell apart."""
+    """How well a probe read labels. `right` (H,) bool per held-out item, `weight` (H,) what it counts; `classes` is how
+    many there were to tell apart.
+
+    All classes count alike, however many items they have: a corpus is half neutral, and "neutral" is no reading.
+    """
 
     right: np.ndarray
-    chance: float
+    weight: np.ndarray
     classes: int
 
     @property
     def accuracy(self) -> float:
-        """0..1; NaN without items."""
-        return float(self.right.mean()) if len(self.right) else float("nan")
+        """Mean over classes of the share that was read right, 0..1; NaN without items."""
+        return float(np.average(self.right, weights=self.weight)) if len(self.right) else float("nan")
+
+    @property
+    def chance(self) -> float:
+        """What guessing gets."""
+        return 1 / self.classes if self.classes else float("nan")
 
 
 def read_out(vectors: np.ndarray, labels: Sequence[str], texts: Sequence[str], seed: int = 0) -> Reading:
@@ -49,12 +57,12 @@ def read_out(vectors: np.ndarray, labels: Sequence[str], texts: Sequence[str], s
     fit, test = known & ~held, known & held
     classes = int(np.count_nonzero(counts >= FEWEST_OF_A_CLASS))
     if classes < 2 or not test.any():
-        return Reading(np.zeros(0, bool), float("nan"), classes)
+        return Reading(np.zeros(0, bool), np.zeros(0), classes)
     inner = split([text for text, used in zip(texts, fit.tolist(), strict=True) if used], HELD_SHARE, seed + 1)
     x, y = vectors[fit].astype(np.float64), numbers[fit]
     strength = _best_strength(x, y, inner) if 0 < inner.sum() < len(inner) else _STRENGTHS[2]
     right = _predict(x, y, vectors[test], (strength,))[0] == numbers[test]
-    return Reading(right, float(np.mean(numbers[test] == counts.argmax())), classes)
+    return Reading(right, _weights(numbers[test]), classes)
 
 
 def split(texts: Sequence[str], share: float, seed: int) -> np.ndarray:
@@ -67,16 +75,26 @@ def split(texts: Sequence[str], share: float, seed: int) -> np.ndarray:
 
 def _best_strength(x: np.ndarray, y: np.ndarray, inner: np.ndarray) -> float:
     read = _predict(x[~inner], y[~inner], x[inner], _STRENGTHS)
-    return _STRENGTHS[int(np.argmax((read == y[inner]).mean(1)))]
+    return _STRENGTHS[int(np.argmax((read == y[inner]) @ _weights(y[inner])))]
+
+
+def _weights(y: np.ndarray) -> np.ndarray:
+    """(N,) what each item counts, so that classes count alike; the mean is 1."""
+    counts = np.bincount(y)
+    return len(y) / (np.count_nonzero(counts) * counts[y])
 
 
 def _predict(x: np.ndarray, y: np.ndarray, new: np.ndarray, strengths: Sequence[float]) -> np.ndarray:
-    """Ridge regression of one-hot classes (N,) on x (N, D), for each strength: classes (len(strengths), H) of `new`."""
-    mean, spread = x.mean(0), x.std(0)
+    """Ridge regression of one-hot classes (N,) on x (N, D), weighted so that classes count alike, for each strength:
+    classes (len(strengths), H) of `new`."""
+    weight = _weights(y)[:, None]
+    mean = (weight * x).mean(0)
+    spread = np.sqrt((weight * (x - mean) ** 2).mean(0))
     scale = np.where(spread > _LEAST_SPREAD, spread, np.inf)  # a value that never changes tells nothing
     wanted = np.eye(int(y.max()) + 1)[y]
-    u, s, vt = np.linalg.svd((x - mean) / scale, full_matrices=False)
-    target = u.T @ (wanted - wanted.mean(0))
+    share = (weight * wanted).mean(0)
+    u, s, vt = np.linalg.svd(np.sqrt(weight) * (x - mean) / scale, full_matrices=False)
+    target = u.T @ (np.sqrt(weight) * (wanted - share))
     seen = (new - mean) / scale @ vt.T
-    weights = [s / (s**2 + strength * len(x)) for strength in strengths]
-    return np.stack([(seen @ (w[:, None] * target) + wanted.mean(0)).argmax(1) for w in weights])
+    shrunk = [s / (s**2 + strength * len(x)) for strength in strengths]
+    return np.stack([(seen @ (w[:, None] * target) + share).argmax(1) for w in shrunk])

@@ -189,18 +189,19 @@ def _probe_rows(
 ) -> list[Row]:
     """Rows of one label: read from the vector that should not tell it, from the one that should, and by chance."""
     leaked, known = read_out(vectors[wrong], labels, texts), read_out(vectors[right], labels, texts)
-    note = f"linear probe, {leaked.classes} classes, held-out texts"
+    note = f"linear probe, mean of {leaked.classes} classes, held-out texts"
     if not len(leaked.right):
         return [value_row(float("nan"), 0, what=f"leak: {what} from the {wrong} vector", note="too few items")]
     return [
         _reading_row(f"leak: {what} from the {wrong} vector", leaked, f"{note}; {leak_share(leaked, known)}"),
         _reading_row(f"leak: {what} from the {right} vector", known, note),
-        value_row(leaked.chance, len(leaked.right), what=f"leak: {what} by chance", unit="%", note="commonest class"),
+        value_row(leaked.chance, len(leaked.right), what=f"leak: {what} by chance", unit="%"),
     ]
 
 
 def _reading_row(what: str, reading: Reading, note: str) -> Row:
-    return mean_row([float(hit) for hit in reading.right], what=what, unit="%", note=note)
+    right = [(float(hit * weight), float(weight)) for hit, weight in zip(reading.right, reading.weight, strict=True)]
+    return ratio_row(right, what=what, note=note)
 
 
 def leak_share(leaked: Reading, known: Reading) -> str:
