@@ -29,7 +29,7 @@ class TextToCodesConfig:
     dim: int = 192
     layers: int = 6
     heads: int = 4
-    dropout: float = 0.1
+    dropout: float = 0.2
     text: int = 76
     codes: int = 1000
     max_text: int = 400

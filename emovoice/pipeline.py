@@ -12,6 +12,7 @@ import torch
 from ar_tts.decoding import FREE_LENGTH, Step, decode
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
+from emovoice.encoder.phones import classes_of_text, heard, windows
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 
@@ -113,17 +114,20 @@ class Pipeline:
         if length is None:
             length = len(steps) * CODE_SAMPLES
         frames = math.ceil(length / HOP)
-        mel = self._mel(steps, timbre, emotion, frames, seed)
+        classes = classes_of_text(np.array([START, *encode(phonemes), STOP]))
+        mel = self._mel(steps, classes, timbre, emotion, frames, seed)
         return self.bundle.vocoder(mel)[0, :length].cpu().numpy()
 
-    def _mel(self, steps: list[Step], timbre: np.ndarray, emotion: np.ndarray, frames: int, seed: int) -> torch.Tensor:
-        """The length regulator takes what the model's own count is off."""
+    def _mel(self, steps: list[Step], classes: np.ndarray, timbre: np.ndarray, emotion: np.ndarray, frames: int,
+             seed: int) -> torch.Tensor:
+        """The length regulator takes what the model's own count is off. `classes` are the phones of the text."""
         config, flow = self.bundle.config, self.bundle.flow
         pitch = bin_to_pitch(np.array([s.pitch for s in steps]))
         level = scaled_level(bin_to_level(np.array([s.level for s in steps])))
         codes = torch.tensor([[s.code for s in steps]], device=self.device)
         melody = (torch.from_numpy(v).float()[None].to(self.device) for v in (pitch, level))
-        content = flow.length_regulator(codes, *melody, frames)
+        phones = torch.from_numpy(windows(classes, np.array([s.pointer for s in steps])))[None].to(self.device)
+        content = flow.length_regulator(codes, *melody, phones, frames)
         style = torch.from_numpy(np.concatenate([timbre, emotion]))[None].to(self.device)
         shape = (1, config.flow.estimator.mels, frames)
         noise = config.noise * torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
@@ -140,8 +144,9 @@ class Pipeline:
         tokens = self.bundle.tokenizer(self.bundle.front(torch.from_numpy(wave)[None].to(self.device)))
         pitch = tokens.pitch_logits[0].argmax(-1).tolist()
         levels = level_to_bin(level_of(wave)).tolist()
-        steps = [Step(c, p, v, 0) for c, p, v in zip(tokens.codes[0].tolist(), pitch, levels, strict=True)]
-        mel = self._mel(steps, timbre, emotion, math.ceil(usable / HOP), 0)
+        classes, pointer = heard(tokens.phone_logits[0].argmax(-1).cpu().numpy())
+        read = zip(tokens.codes[0].tolist(), pitch, levels, pointer.tolist(), strict=True)
+        mel = self._mel([Step(*step) for step in read], classes, timbre, emotion, math.ceil(usable / HOP), 0)
         return self.bundle.vocoder(mel)[0, :usable].cpu().numpy()
 
     def info(self) -> dict[str, Any]:

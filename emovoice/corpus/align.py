@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from emovoice.encoder.phones import classes_of_text
 from emovoice.errors import InputError
 from emovoice.text import symbols
 
@@ -33,19 +34,6 @@ class Alignment:
     fit: float
 
 
-def classes_of(text: np.ndarray) -> np.ndarray:
-    """(S,) token numbers -> (S,) classes. A stress mark counts as the sound after it, a length mark as that before."""
-    out = np.array(text)
-    stresses, (long,) = symbols.encode(symbols.STRESSES), symbols.encode(symbols.LENGTH)
-    for i in range(len(out) - 2, -1, -1):
-        if out[i] in stresses:
-            out[i] = out[i + 1]
-        elif out[i] == long:
-            out[i] = out[max(i - 1, 0)]
-    silent = [symbols.START, symbols.STOP, *symbols.encode(symbols.PUNCTUATION + symbols.SPACE)]
-    return np.where(np.isin(out, silent), SILENT, out)
-
-
 def may_be_skipped(text: np.ndarray) -> np.ndarray:
     """(S,) bool: stress marks, spaces, punctuation, START and STOP need not be heard."""
     marks = symbols.encode(symbols.STRESSES + symbols.PUNCTUATION + symbols.SPACE)
@@ -62,7 +50,7 @@ def align(log_posteriors: np.ndarray, text: np.ndarray) -> Alignment:
     Raises:
         InputError: fewer frames than sounds.
     """
-    classes, optional = classes_of(text), may_be_skipped(text)
+    classes, optional = classes_of_text(text), may_be_skipped(text)
     if len(log_posteriors) < np.count_nonzero(~optional):
         raise InputError(
             "the recording is too short for its text", field="seconds", value=round(len(log_posteriors) * FRAME_S, 2)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from emovoice.corpus.align import classes_of
 from emovoice.corpus.build import read_manifest
 from emovoice.corpus.plan import EMOTIONS
 from emovoice.corpus.teacher import FRAME_SAMPLES, RATE_HZ
 from emovoice.encoder.melody import CODE_SAMPLES, level_of, pitch_per_code
+from emovoice.encoder.phones import classes_of_text
 from emovoice.text import symbols
 
 TEACHER_PITCH_HZ = 80
@@ -95,8 +95,8 @@ def split(items: list[Utterance], share: float = 0.02) -> tuple[list[Utterance],
 
 
 def phone_classes(u: Utterance) -> np.ndarray:
-    """(2K,) symbol number per 20 ms, 0 for silence and spaces; stress marks count as the sound after them."""
-    return np.repeat(classes_of(u.text)[u.pointer], 2)
+    """(2K,) phone class per 20 ms; see emovoice.encoder.phones."""
+    return np.repeat(classes_of_text(u.text)[u.pointer], 2)
 
 
 def pad(arrays: list[np.ndarray], value: float = 0) -> np.ndarray:

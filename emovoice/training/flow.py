@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffusion.flow import FlowConfig, FlowDecoder
 from emovoice.encoder.melody import bin_to_level, bin_to_pitch, level_to_bin, pitch_to_bin, scaled_level
+from emovoice.encoder.phones import classes_of_text, windows
 from emovoice.training.data import Utterance, pad
 from emovoice.training.features import Features, Prompts
 from emovoice.training.loop import Budget, Losses, Run
@@ -29,6 +30,7 @@ class Batch:
     codes: Tensor  # (B, K)
     pitch_hz: Tensor  # (B, K)
     level: Tensor  # (B, K)
+    phones: Tensor  # (B, K, 3)
     style: Tensor  # (B, S)
 
 
@@ -69,7 +71,7 @@ class FlowTraining:
 
     def make_batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
         """A random crop of each item; crops start on whole groups of four codes, which are 15 mel frames."""
-        mel, mask, codes, pitch, level, style = [], [], [], [], [], []
+        mel, mask, codes, pitch, level, phones, style = [], [], [], [], [], [], []
         for u in items:
             start = 4 * int(rng.integers(0, max(u.codes - CROP_CODES, 0) // 4 + 1))
             stop = min(start + CROP_CODES, u.codes)
@@ -80,12 +82,13 @@ class FlowTraining:
             codes.append(self.features.codes[u.id][start:stop])
             pitch.append(bin_to_pitch(pitch_to_bin(u.pitch_hz[start:stop])))
             level.append(scaled_level(bin_to_level(level_to_bin(u.level_db[start:stop]))).astype(np.float32))
+            phones.append(windows(classes_of_text(u.text), u.pointer[start:stop]))
             style.append(np.concatenate([self.prompts.timbre(u, rng), self.prompts.emotion(u, rng)]))
-        parts = [pad(mel, -11.5).transpose(0, 2, 1), pad(mask), pad(codes), pad(pitch), pad(level), np.stack(style)]
+        parts = [pad(mel, -11.5).transpose(0, 2, 1), pad(mask), pad(codes), pad(pitch), pad(level), pad(phones), np.stack(style)]
         return Batch(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.run.device) for p in parts))
 
     def losses(self, batch: Batch) -> Losses:
         """The flow-matching loss."""
         model: nn.Module = self.run.model
-        content = model.length_regulator(batch.codes, batch.pitch_hz, batch.level, batch.mel.shape[-1])
+        content = model.length_regulator(batch.codes, batch.pitch_hz, batch.level, batch.phones, batch.mel.shape[-1])
         return {"flow": model.loss(batch.mel, content, batch.style, batch.mask)}

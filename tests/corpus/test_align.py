@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from emovoice.corpus import align as aligning
-from emovoice.corpus.align import align, best_path, classes_of, durations, may_be_skipped, share_evenly
+from emovoice.corpus.align import align, best_path, durations, may_be_skipped, share_evenly
+from emovoice.encoder.phones import classes_of_text
 from emovoice.errors import InputError
 from emovoice.text import symbols
 from emovoice.training.data import Utterance, phone_classes, utterance
@@ -19,7 +20,7 @@ def tokens(phonemes: str) -> np.ndarray:
 
 def posteriors(text: np.ndarray, frames: np.ndarray, sure: float = 0.9, noise: float = 0.0) -> np.ndarray:
     """(T, C) log-posteriors of a classifier that gives each frame's true class the probability `sure`."""
-    truth = np.repeat(classes_of(text), frames)
+    truth = np.repeat(classes_of_text(text), frames)
     logits = np.full((len(truth), symbols.VOCAB_SIZE), np.log((1 - sure) / (symbols.VOCAB_SIZE - 1)))
     logits[np.arange(len(truth)), truth] = np.log(sure)
     logits += noise * np.random.default_rng(0).standard_normal(logits.shape)
@@ -31,7 +32,7 @@ def some_frames(text: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     optional = may_be_skipped(text)
     frames = rng.integers(1, 10, len(text)) * ~(optional & (rng.random(len(text)) < 0.5))
-    return share_evenly(frames, classes_of(text), optional)
+    return share_evenly(frames, classes_of_text(text), optional)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -100,13 +101,13 @@ def test_another_text_fits_badly() -> None:
 def test_marks_count_as_their_sounds() -> None:
     phonemes = "ˈɑː b."
     expected = [0, *symbols.encode("ɑɑɑ"), 0, *symbols.encode("b"), 0, 0]
-    assert classes_of(tokens(phonemes)).tolist() == expected
+    assert classes_of_text(tokens(phonemes)).tolist() == expected
     assert may_be_skipped(tokens(phonemes)).tolist() == [True, True, False, False, True, False, True, True]
 
 
 def test_sharing() -> None:
     text = tokens("ˈɑː b.")
-    classes, optional = classes_of(text), may_be_skipped(text)
+    classes, optional = classes_of_text(text), may_be_skipped(text)
     assert share_evenly(np.array([3, 0, 1, 6, 0, 2, 5, 0]), classes, optional).tolist() == [3, 2, 2, 3, 0, 2, 2, 3]
     assert share_evenly(np.array([0, 0, 1, 1, 1, 2, 1, 0]), classes, optional).tolist() == [0, 0, 1, 1, 1, 2, 1, 0]
 
@@ -124,6 +125,6 @@ def test_durations_give_every_code_the_symbol_in_its_middle(seed: int) -> None:
     for samples in (None, np.zeros(960 * (len(by_frame) // 2) + 500, np.int16)):
         u: Utterance = utterance(row, samples)
         assert u.pointer.tolist() == by_frame[1::2].tolist()
-    assert phone_classes(u).tolist() == np.repeat(classes_of(text)[by_frame[1::2]], 2).tolist()
+    assert phone_classes(u).tolist() == np.repeat(classes_of_text(text)[by_frame[1::2]], 2).tolist()
 
 

@@ -14,14 +14,14 @@ SMALL = EstimatorConfig(mels=6, dim=16, content_dim=16, style_dim=4, depth=3, he
 
 def decoder() -> FlowDecoder:
     torch.manual_seed(0)
-    return FlowDecoder(FlowConfig(SMALL, RegulatorConfig(codes=9, in_channels=8, channels=16))).eval()
+    return FlowDecoder(FlowConfig(SMALL, RegulatorConfig(codes=9, in_channels=8, channels=16, phones=5, phone_channels=4))).eval()
 
 
 def test_regulator_gives_any_number_of_frames() -> None:
-    regulator = LengthRegulator(RegulatorConfig(codes=9, in_channels=8, channels=16))
+    regulator = LengthRegulator(RegulatorConfig(codes=9, in_channels=8, channels=16, phones=5, phone_channels=4))
     codes = torch.randint(0, 9, (2, 10))
     for frames in (1, 7, 37, 38, 100):
-        assert regulator(codes, torch.full((2, 10), 120.0), torch.zeros(2, 10), frames).shape == (2, frames, 16)
+        assert regulator(codes, torch.full((2, 10), 120.0), torch.zeros(2, 10), torch.zeros(2, 10, 3).long(), frames).shape == (2, frames, 16)
 
 
 def test_published_names_and_shapes_are_reachable() -> None:
@@ -79,7 +79,7 @@ def test_loss_falls_on_one_batch() -> None:
     codes, pitch = torch.randint(0, 9, (4, 4)), torch.full((4, 4), 150.0)
     losses = []
     for _ in range(120):
-        content = model.length_regulator(codes, pitch, torch.zeros(4, 4), 15)
+        content = model.length_regulator(codes, pitch, torch.zeros(4, 4), torch.zeros(4, 4, 3).long(), 15)
         loss = model.loss(mel, content, style, mask)
         optimiser.zero_grad()
         loss.backward()
