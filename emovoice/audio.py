@@ -45,7 +45,7 @@ class Reference:
     """A recording made ready for the encoder.
 
     Attributes:
-        samples: float32 `(N,)`, mono, 24 kHz, silence at both ends trimmed, 0.5 to 15 s.
+        samples: float32 `(N,)`, mono, 24 kHz; of `read_audio`, silence at both ends trimmed, 0.5 to 15 s.
         warnings: what was done to it or is wrong with it.
     """
 
@@ -125,6 +125,20 @@ def read_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Reference:
     return prepare(frames, rate)
 
 
+def read_whole(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Reference:
+    """All of a sound file, mono at 24 kHz: unlike `read_audio` it neither trims nor cuts, nor asks for 0.5 s.
+
+    Raises:
+        AudioError: missing, not a file, not audio, too long, silent, or with samples that are not numbers.
+    """
+    frames, rate, notes = _decode(Path(path), limits)
+    waveform.check_finite(frames)
+    samples, more = _cleaned(frames, rate)
+    if not samples.size or not waveform.speech_frames(samples, SAMPLE_RATE_HZ).any():
+        raise _silent()
+    return Reference(samples / max(1.0, waveform.peak(samples)), (*notes, *more))
+
+
 def prepare(frames: np.ndarray, rate: int, warnings: tuple[str, ...] = ()) -> Reference:
     """Float32 `(N, C)` at `rate` to a `Reference`: mono, 24 kHz, trimmed, 0.5 to 15 s. No files.
 
@@ -136,13 +150,11 @@ def prepare(frames: np.ndarray, rate: int, warnings: tuple[str, ...] = ()) -> Re
     """
     waveform.check_finite(frames)
     _check_long_enough(len(frames) / rate, "the recording is too short")
-    notes = [*warnings, *_complaints(frames, rate)]
-    mono, mixing = waveform.to_mono(frames)
-    notes += mixing
-    mono = mono - mono.mean(dtype=np.float64).astype(np.float32)  # an offset is no sound, but would count as level
-    samples = waveform.trimmed(waveform.resample(mono, rate), SAMPLE_RATE_HZ)
+    whole, more = _cleaned(frames, rate)
+    notes = [*warnings, *more]
+    samples = waveform.trimmed(whole, SAMPLE_RATE_HZ)
     if not samples.size:
-        raise AudioError("the recording is silent", remedy="Give a recording in which someone speaks.")
+        raise _silent()
     length_s = len(samples) / SAMPLE_RATE_HZ
     _check_long_enough(length_s, "there is too little speech in the recording")
     if length_s < SHORT_S:
@@ -151,6 +163,18 @@ def prepare(frames: np.ndarray, rate: int, warnings: tuple[str, ...] = ()) -> Re
         notes.append(f"of {length_s:.1f} s of speech the densest {USED_S:.0f} s were used")
     used = np.array(waveform.densest(samples, SAMPLE_RATE_HZ, USED_S), dtype=np.float32)
     return Reference(used / max(1.0, waveform.peak(used)), tuple(notes))
+
+
+def _cleaned(frames: np.ndarray, rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Float32 `(N, C)` at `rate` to mono at 24 kHz without an offset, and what there is to say about it."""
+    notes = tuple(_complaints(frames, rate))
+    mono, mixing = waveform.to_mono(frames)
+    mono = mono - mono.mean(dtype=np.float64).astype(np.float32)  # an offset is no sound, but would count as level
+    return waveform.resample(mono, rate), notes + mixing
+
+
+def _silent() -> AudioError:
+    return AudioError("the recording is silent", remedy="Give a recording in which someone speaks.")
 
 
 def _complaints(frames: np.ndarray, rate: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ COMMANDS = {
     "voices": "list the voices, or make one from a recording",
     "info": "say what a model is and where its weights come from",
     "evaluate": "measure a model against the bars it has to meet",
-    "corpus": "build the corpus that models are trained on",
+    "corpus": "make a corpus to train on, rendered or of recordings",
     "train": "train a part of a model",
 }
 

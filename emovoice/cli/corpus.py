@@ -1,4 +1,4 @@
-"""`emovoice corpus`: render the corpus that the embedded model is trained on."""
+"""`emovoice corpus`: render the corpus that the embedded model is trained on, or make one of own recordings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from emovoice.cli import COMMANDS, corpus_import
 from emovoice.errors import InputError
 
 _EPILOG = """\
@@ -22,7 +23,7 @@ Interrupt it at any time; the same command goes on. Needs the extra: pip install
 
 def add(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("corpus", help="build the training corpus", epilog=_EPILOG,
+    parser = subparsers.add_parser("corpus", help=COMMANDS["corpus"], epilog=_EPILOG,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="render with the teacher, resumable", epilog=_EPILOG,
@@ -35,6 +36,7 @@ def add(subparsers: Any) -> None:
     build.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     build.add_argument("--cache", type=Path, default=None, help="where the cut teacher is kept (default OUT/teacher)")
     build.set_defaults(run=run)
+    corpus_import.add(actions)
 
 
 def run(args: argparse.Namespace) -> int:

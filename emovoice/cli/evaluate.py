@@ -16,6 +16,7 @@ from emovoice.errors import InputError
 from emovoice.evaluation import SUITE_NAMES
 
 if TYPE_CHECKING:
+    from emovoice import Engine
     from emovoice.evaluation.bench import Bench
     from emovoice.evaluation.suites import Plan
 
@@ -26,7 +27,11 @@ _EPILOG = """\
 exit codes: 0 every bar that was measured is met, 1 one is missed; errors as everywhere in emovoice.
 
 What was spoken and what the judges said is kept in the work folder: an interrupted run goes on where it was,
-suites share audio, and suites run one by one add up to one report."""
+suites share audio, and suites run one by one add up to one report.
+
+Two suites judge the encoders, without bars: `copy` (recordings taken apart and put together again: words, pitch,
+voice; of the prompts, and of --teacher DIR) and `leak` (how well a linear probe reads the speaker from the emotion
+vector and the emotion from the timbre vector, on held-out texts of --corpus DIR; needs no judges)."""
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,6 +58,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument(
         "--teacher", type=Path, metavar="DIR", help="teacher renders with teacher.json: adds its rows"
+    )
+    parser.add_argument(
+        "--corpus", type=Path, metavar="DIR", help="corpus folder to probe the encoders with: adds the suite leak"
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the recogniser (default: 1)")
     parser.add_argument(
@@ -85,19 +93,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
+    from emovoice import Engine
     from emovoice.evaluation import judges, material, report
     from emovoice.evaluation.suites import SUITES, Plan
 
     names = _chosen(args.only, SUITE_NAMES, "only")
-    if not args.only and args.teacher is None:
-        names = [name for name in names if name != "teacher"]
+    folders = {"teacher": args.teacher, "leak": args.corpus}
+    if not args.only:
+        names = [name for name in names if folders.get(name, "not needed") is not None]
     judges.require(*dict.fromkeys(judge for name in names for judge in SUITES[name].judges))
     texts = material.held_out_texts(args.texts)
     prompts = material.prompts(args.prompts)
-    bench = _bench(args, prompts)
+    engine = Engine(args.model)
+    bench = _bench(engine, args, prompts)
     if not bench.steady:
         _tell("this model does not speak the same way twice: what it speaks now cannot be used again later")
-    plan = Plan(bench, texts, material.bars(), prompts, emotions, args.model, args.teacher)
+    plan = Plan(
+        bench, texts, material.bars(), prompts, emotions, args.model, args.teacher, lambda: engine.pipeline, args.corpus
+    )
     result = _run_suites(plan, names, args)
     text = json.dumps(result, indent=1, ensure_ascii=False) if args.json else report.markdown(result)
     sys.stdout.write(text.rstrip("\n") + "\n")
@@ -127,6 +140,7 @@ def _run_suites(plan: Plan, names: Sequence[str], args: argparse.Namespace) -> d
 
 
 def _plot(args: argparse.Namespace, emotions: Sequence[str]) -> int:
+    from emovoice import Engine
     from emovoice.evaluation import judges, material
     from emovoice.evaluation.plots import picture
     from emovoice.writing import check_target
@@ -135,15 +149,14 @@ def _plot(args: argparse.Namespace, emotions: Sequence[str]) -> int:
         raise InputError("a picture needs a file", field="out", remedy="Give one with -o picture.png.")
     out = check_target(args.out, args.force, (".png", ".svg", ".pdf"))
     judges.require("pitch")
-    picture(_bench(args, material.prompts(args.prompts)), args.text, args.voice, emotions, _PLOTTED, out)
+    bench = _bench(Engine(args.model), args, material.prompts(args.prompts))
+    picture(bench, args.text, args.voice, emotions, _PLOTTED, out)
     return 0
 
 
-def _bench(args: argparse.Namespace, prompts: Sequence[Any]) -> Bench:
-    from emovoice import Engine
+def _bench(engine: Engine, args: argparse.Namespace, prompts: Sequence[Any]) -> Bench:
     from emovoice.evaluation.bench import Bench
 
-    engine = Engine(args.model)
     return Bench(
         engine,
         args.work,

@@ -5,6 +5,7 @@
     judges     recogniser, speaker encoder, pitch tracker, quality        (packages of the extra `judges`)
     measures   levels, pitch statistics, Spearman, bootstrap; words: WER  (numpy)
     suites     what is asked of the model; rows of figures
+    probes     what a linear reader gets out of a vector              (numpy)
     speed      real-time factor, memory and start, in fresh processes
     report     JSON and markdown
 
@@ -20,7 +21,9 @@ SUITE_NAMES = (
     "timbre_lost",
     "prosody",
     "quality",
+    "copy",
+    "leak",
     "speed",
     "teacher",
 )
-"""In the order of the report; `teacher` only runs when a folder of teacher renders is given."""
+"""In the order of the report; `teacher` and `leak` only run when their folders are given."""

@@ -174,6 +174,20 @@ class Bench:
         """A file that is judged like a take: a prompt, or a render of the teacher."""
         return Take(hashlib.sha256(path.read_bytes()).hexdigest()[:24], text, path)
 
+    def made_of(self, source: Take, how: str, make: Callable[[], np.ndarray], rate: int) -> Take:
+        """What was made of a recording, such as its copy: from the folder, or by `make` now.
+
+        Args:
+            how: names what `make` does and by which model; another name is another take.
+        """
+        key = _key({"made of": source.key, "how": how})
+        path = self._audio / f"{key}.wav"
+        if not path.is_file() or (self._fresh and key not in self._spoken):
+            self._spoken.add(key)
+            samples = np.asarray(make(), dtype=np.float32)
+            _write(path, samples, rate, "PCM_16" if np.abs(samples).max(initial=0.0) < 1 else "FLOAT")
+        return Take(key, source.text, path)
+
     def prompt(self, voice: str) -> Take:
         """The prompt of a voice."""
         return self.recording(self._prompt(voice).path)
@@ -205,6 +219,16 @@ class Bench:
         return np.asarray(
             self._verdict(take, self.speaker.version, lambda x, r: _rounded(self.speaker.embed(x, r)))
         )
+
+    def pitch_track(self, take: Take) -> np.ndarray:
+        """`(F,)` Hz every 16 ms, 0 where there is no voice; none for a failed take."""
+        if take.path is None:
+            return np.zeros(0)
+
+        def track(x: np.ndarray, rate: int) -> list[float]:
+            return [round(float(hz), 2) for hz in np.nan_to_num(self.pitch.track(x, rate)[1])]
+
+        return np.asarray(self._verdict(take, f"track/{self.pitch.version}", track), dtype=np.float64)
 
     def dnsmos(self, take: Take) -> float:
         """DNSMOS overall, 1..5; 1 for a failed take."""

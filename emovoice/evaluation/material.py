@@ -45,12 +45,14 @@ class Prompt:
 
     Attributes:
         accent: "us" or "gb": how texts are read for this voice.
+        text: what is said in it; "" where that is not known.
     """
 
     voice: str
     path: Path
     held_out: bool
     accent: Literal["us", "gb"] = "us"
+    text: str = ""
 
 
 def bars() -> Mapping[str, Bar]:
@@ -79,7 +81,7 @@ def prompts(folder: Path | None = None) -> list[Prompt]:
     """Prompts listed in prompts.json of a folder (the packaged one by default); none if there is no list.
 
     The list reads `{"prompts": [{"voice": "bf_emma", "file": "b.flac", "held_out": false, "accent": "gb"}]}`.
-    Left out, `file` is `<voice>.flac`, held_out.json says what is `held_out`, and `accent` is "us".
+    Left out, `file` is `<voice>.flac`, held_out.json says what is `held_out`, `accent` is "us" and `text` is not known.
     """
     folder = folder or Path(str(files("emovoice.evaluation").joinpath("data/prompts")))
     listing = folder / "prompts.json"
@@ -95,7 +97,7 @@ def _prompt(folder: Path, row: Mapping[str, Any], kept_out: Collection[str]) -> 
     path = folder / row.get("file", f"{voice}.flac")
     if not path.is_file():
         raise ModelError("a prompt is missing", field="file", value=str(path))
-    return Prompt(voice, path, row.get("held_out", voice in kept_out), row.get("accent", "us"))
+    return Prompt(voice, path, row.get("held_out", voice in kept_out), row.get("accent", "us"), row.get("text", ""))
 
 
 def directions(table: Mapping[str, Mapping[str, float]] | None = None) -> dict[str, dict[str, int]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emovoice.emotion.names import EMOTIONS
 from emovoice.errors import ModelError
-from emovoice.evaluation import prosody, speed
+from emovoice.evaluation import prosody, speed, suites_encoder
 from emovoice.evaluation.bench import Bench, Item, Take
 from emovoice.evaluation.material import Bar, Prompt
 from emovoice.evaluation.measures import cosine
@@ -34,6 +34,8 @@ class Plan:
         prompts: voices to clone. Without trained ones the default voice speaks.
         model: what `Engine` and `--model` were given, for the suite that starts fresh processes.
         teacher: folder of teacher renders, or None.
+        encoder: gives the pipeline whose encoders are judged, or None.
+        corpus: folder of a corpus to probe the encoders with, or None.
     """
 
     bench: Bench
@@ -43,6 +45,8 @@ class Plan:
     emotions: Sequence[str] = EMOTIONS
     model: str = "mini"
     teacher: Path | None = None
+    encoder: Callable[[], suites_encoder.Encoder] | None = None
+    corpus: Path | None = None
     voices: Sequence[str] = field(init=False)
     held_out: Sequence[str] = field(init=False)
 
@@ -198,6 +202,8 @@ SUITES: Mapping[str, Suite] = {
     "timbre_lost": Suite(timbre_lost, ("speaker",)),
     "prosody": Suite(prosody_moves, ("pitch",)),
     "quality": Suite(quality, ("quality",)),
+    "copy": Suite(suites_encoder.copy, ("recogniser", "speaker", "pitch")),
+    "leak": Suite(suites_encoder.leak, ()),
     "speed": Suite(fresh_processes, ()),
     "teacher": Suite(teacher, ("recogniser", "speaker", "quality")),
 }
