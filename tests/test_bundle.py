@@ -39,7 +39,7 @@ def outputs(bundle: Bundle) -> dict[str, torch.Tensor]:
         tokens = bundle.tokenizer(mel)
         timbre, emotion = bundle.reference(mel)
         codes = torch.arange(10)[None]
-        content = bundle.flow.length_regulator(codes, 100.0 + codes, codes / 10, 40)
+        content = bundle.flow.length_regulator(codes, 100.0 + codes, codes / 10, codes[..., None].repeat(1, 1, 3), 40)
         noise = torch.randn(1, 100, 40, generator=torch.Generator().manual_seed(1))
         spectrum = bundle.flow.sample(content, torch.cat([timbre, emotion], 1), noise, 2)
         text = torch.tensor([[0, 20, 30, 1]])

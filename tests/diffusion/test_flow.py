@@ -24,7 +24,8 @@ def test_regulator_gives_any_number_of_frames() -> None:
     regulator = LengthRegulator(REGULATOR)
     codes = torch.randint(0, 9, (2, 10))
     for frames in (1, 7, 37, 38, 100):
-        content = regulator(codes, torch.full((2, 10), 120.0), torch.zeros(2, 10), codes[..., None].repeat(1, 1, 3) % 5, frames)
+        pitch, level, phones = torch.full((2, 10), 120.0), torch.zeros(2, 10), codes[..., None].repeat(1, 1, 3) % 5
+        content = regulator(codes, pitch, level, phones, frames)
         assert content.shape == (2, frames, 16)
 
 
