@@ -1,6 +1,6 @@
 """A bundle: the configuration and weights of all modules of one model, in one folder.
 
-    config.json  encoders.safetensors  t2s.safetensors  flow.safetensors  vocoder.safetensors
+    config.json  encoders.safetensors  t2s.safetensors  prior.safetensors  flow.safetensors  vocoder.safetensors
 
 Weights may be stored in half precision; they are computed in single precision. The `debug` bundle has a configuration
 only: its weights are drawn from a seed.
@@ -22,6 +22,7 @@ from torch import nn
 
 from ar_tts.model import TextToCodes, TextToCodesConfig
 from diffusion.flow import FlowConfig, FlowDecoder
+from diffusion.prior import Prior
 from emovoice.emotion.space import EmotionSpace
 from emovoice.encoder.reference import ReferenceConfig, ReferenceEncoder
 from emovoice.encoder.tokenizer import MEL_HOP, SemanticTokenizer, TokenizerConfig
@@ -61,6 +62,7 @@ class Bundle(nn.Module):
         self.reference = ReferenceEncoder(config.reference)
         self.t2s = TextToCodes(config.t2s)
         self.flow = FlowDecoder(config.flow)
+        self.prior = Prior(config.flow.prior) if config.flow.prior else None
         self.vocoder = Vocoder(config.vocoder)
         self.front = LogMel(n_fft=1024, hop=MEL_HOP, n_mels=config.reference.n_mels)
         self.space = EmotionSpace(np.zeros(config.reference.emotion_dim, np.float32),
@@ -70,7 +72,8 @@ class Bundle(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         """Weight file -> what is in it."""
         encoders = nn.ModuleDict({"tokenizer": self.tokenizer, "reference": self.reference})
-        return {"encoders": encoders, "t2s": self.t2s, "flow": self.flow, "vocoder": self.vocoder}
+        prior = {} if self.prior is None else {"prior": self.prior}
+        return {"encoders": encoders, "t2s": self.t2s, **prior, "flow": self.flow, "vocoder": self.vocoder}
 
 
 def find(model: str) -> Path:

@@ -141,13 +141,16 @@ class Pipeline:
         pitch = bin_to_pitch(np.array([s.pitch for s in steps]))
         level = scaled_level(bin_to_level(np.array([s.level for s in steps])))
         codes = torch.tensor([[s.code for s in steps]], device=self.device)
-        melody = (torch.from_numpy(v).float()[None].to(self.device) for v in (pitch, level))
+        pitch_hz, loudness = (torch.from_numpy(v).float()[None].to(self.device) for v in (pitch, level))
         phones = torch.from_numpy(windows(classes, np.array([s.pointer for s in steps])))[None].to(self.device)
-        content = flow.length_regulator(codes, *melody, phones, frames)
+        content = flow.length_regulator(codes, pitch_hz, loudness, phones, frames)
         style = torch.from_numpy(np.concatenate([timbre, emotion]))[None].to(self.device)
         shape = (1, config.flow.estimator.mels, frames)
         noise = config.noise * torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
-        return flow.sample(content, style, noise, config.solver_steps, config.guidance)
+        guess = None
+        if self.bundle.prior is not None:
+            guess = self.bundle.prior(codes, pitch_hz, loudness, phones, style, frames)
+        return flow.sample(content, style, noise, config.solver_steps, config.guidance, guess=guess)
 
     @torch.inference_mode()
     def resynthesise(self, samples: np.ndarray) -> np.ndarray:

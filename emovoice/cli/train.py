@@ -8,7 +8,7 @@ from typing import Any
 
 from emovoice.errors import InputError
 
-PARTS = ("tokenizer", "reference", "features", "t2s", "flow", "vocoder", "export")
+PARTS = ("tokenizer", "reference", "features", "t2s", "prior", "flow", "vocoder", "export")
 
 _EPILOG = """\
 examples, in order:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion.flow import FlowConfig, FlowDecoder
+from diffusion.prior import Prior
 from emovoice.encoder.melody import bin_to_level, bin_to_pitch, level_to_bin, pitch_to_bin, scaled_level
 from emovoice.encoder.phones import classes_of_text, windows
 from emovoice.training.data import Utterance, pad
@@ -39,8 +40,9 @@ class FlowTraining:
     """Flow-matching loss; see diffusion.flow."""
 
     def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
-                 prompts: Prompts, batch: int = 10) -> None:
+                 prompts: Prompts, prior: Prior | None = None, batch: int = 10) -> None:
         self.run = Run(folder, FlowDecoder(config), budget, device)
+        self.prior = prior
         self.features, self.prompts, self.batch = features, prompts, batch
         self.front = LogMel()
         self._mels: dict[str, np.ndarray] = {}
@@ -90,7 +92,32 @@ class FlowTraining:
         return Batch(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.run.device) for p in parts))
 
     def losses(self, batch: Batch) -> Losses:
-        """The flow-matching loss."""
+        """The flow-matching loss, from the prior's guess where there is a prior."""
         model: Any = self.run.model
-        content = model.length_regulator(batch.codes, batch.pitch_hz, batch.level, batch.phones, batch.mel.shape[-1])
-        return {"flow": model.loss(batch.mel, content, batch.style, batch.mask)}
+        known, frames = (batch.codes, batch.pitch_hz, batch.level), batch.mel.shape[-1]
+        content = model.length_regulator(*known, batch.phones, frames)
+        guess = None
+        if self.prior is not None:
+            with torch.no_grad():
+                guess = self.prior(*known, batch.phones, batch.style, frames)
+        return {"flow": model.loss(batch.mel, content, batch.style, batch.mask, guess=guess)}
+
+
+class PriorTraining(FlowTraining):
+    """Mean absolute error of the regressor's mel; batches as for the flow."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
+                 prompts: Prompts, batch: int = 16) -> None:
+        assert config.prior is not None
+        self.config = config
+        self.run = Run(folder, Prior(config.prior), budget, device)
+        self.features, self.prompts, self.batch = features, prompts, batch
+        self.front = LogMel()
+        self._mels: dict[str, np.ndarray] = {}
+
+    def losses(self, batch: Batch) -> Losses:
+        """Mean absolute error in the flow's scale."""
+        frames = batch.mel.shape[-1]
+        mel = self.run.model(batch.codes, batch.pitch_hz, batch.level, batch.phones, batch.style, frames)
+        error = (mel - (batch.mel - self.config.mel_mean) / self.config.mel_std).abs() * batch.mask[:, None]
+        return {"flow": error.sum() / (batch.mask.sum() * mel.shape[1])}

@@ -16,6 +16,7 @@ from torch import nn
 from ar_tts.model import TextToCodesConfig
 from ar_tts.reader import ReaderConfig
 from diffusion.flow import FlowConfig
+from diffusion.prior import Prior, PriorConfig
 from emovoice import bundle as bundles
 from emovoice.emotion.space import EmotionSpace
 from emovoice.encoder.reference import ReferenceConfig, ReferenceEncoder
@@ -24,7 +25,7 @@ from emovoice.text.symbols import VOCAB_SIZE
 from emovoice.training.data import Utterance, load, load_scores, split
 from emovoice.training.encoders import ReferenceTraining, TokenizerTraining, embed_all, encoder_front
 from emovoice.training.features import Features, Prompts
-from emovoice.training.flow import FlowTraining
+from emovoice.training.flow import FlowTraining, PriorTraining
 from emovoice.training.loop import Budget, ema_weights
 from emovoice.training.t2s import TextToCodesTraining
 from emovoice.training.vocoder import VocoderTraining
@@ -33,7 +34,8 @@ from vocoders.vocos import VocosConfig
 
 TOKENIZER = TokenizerConfig(phones=VOCAB_SIZE)
 T2S = TextToCodesConfig(text=VOCAB_SIZE - 2, codes=TOKENIZER.codes, reader=ReaderConfig(symbols=VOCAB_SIZE))
-FLOW = FlowConfig()
+PRIOR = PriorConfig(codes=TOKENIZER.codes, phones=VOCAB_SIZE)
+FLOW = FlowConfig(prior=PRIOR)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,17 @@ def train_flow(studio: Studio) -> None:
     """Mel from codes, pitch, level and both vectors."""
     items, held, features, prompts = _prompted(studio)
     budget = Budget(studio.minutes, 1.5e-3, warmup_steps=200)
-    FlowTraining(studio.runs / "flow", budget, studio.device, FLOW, features, prompts).train(items, held)
+    prior = Prior(PRIOR)
+    prior.load_state_dict(ema_weights(studio.runs / "prior"))
+    prior = prior.to(studio.device).eval()
+    FlowTraining(studio.runs / "flow", budget, studio.device, FLOW, features, prompts, prior).train(items, held)
+
+
+def train_prior(studio: Studio) -> None:
+    """A first guess of the mel, by regression."""
+    items, held, features, prompts = _prompted(studio)
+    budget = Budget(studio.minutes, 2e-3, warmup_steps=100)
+    PriorTraining(studio.runs / "prior", budget, studio.device, FLOW, features, prompts).train(items, held)
 
 
 def train_vocoder(studio: Studio) -> None:
@@ -124,14 +136,14 @@ def train_vocoder(studio: Studio) -> None:
 
 PARTS: dict[str, Callable[[Studio], None]] = {
     "tokenizer": train_tokenizer, "reference": train_reference, "features": make_features,
-    "t2s": train_t2s, "flow": train_flow, "vocoder": train_vocoder,
+    "t2s": train_t2s, "prior": train_prior, "flow": train_flow, "vocoder": train_vocoder,
 }
 
 
 def export(corpus: Path, runs: Path, out: Path, name: str = "mini") -> None:
     """Assemble a bundle of the averaged weights in `out`, and the voices in `voices` beside it."""
     features = Features.load(runs / "features.safetensors")
-    weights = {part: ema_weights(runs / part) for part in ("tokenizer", "reference", "t2s", "flow", "vocoder")}
+    weights = {part: ema_weights(runs / part) for part in ("tokenizer", "reference", "t2s", "prior", "flow", "vocoder")}
     reference = ReferenceConfig(speakers=len(weights["reference"]["speaker_head.weight"]))
     bundle = bundles.Bundle(bundles.BundleConfig(name, TOKENIZER, reference, T2S, FLOW, VocosConfig()))
     for part, state in weights.items():
