@@ -2,8 +2,10 @@
 
 Equations: x0 = guess + n z, y_t = (1 - (1 - s) t) x0 + t x1, target u = x1 - (1 - s) x0, s = 1e-6. The published
 model starts from noise: guess = 0, n = 1. With a prior's mel as guess only its error and the texture are left to the
-flow, which a small model learns much sooner; the guess then also fills the prompt's place. Guidance with rate w (Ho & Salimans
-2022): v = (1 + w) v(style, content) - w v(none). Shapes: B batch, M mel bands, T frames, C content width, S style size.
+flow, which a small model learns much sooner; the guess then also fills the prompt's place. Guidance with rate w
+(Ho & Salimans 2022): v = (1 + w) v(style, content) - w v(none).
+
+Shapes: B batch, M mel bands, T frames, C content width, S style size.
 """
 from __future__ import annotations
 

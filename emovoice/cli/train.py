@@ -15,8 +15,9 @@ examples, in order:
   emovoice train tokenizer --corpus corpus --runs runs --minutes 10
   emovoice train reference --corpus corpus --runs runs --minutes 10
   emovoice train features  --corpus corpus --runs runs
-  emovoice train t2s       --corpus corpus --runs runs --minutes 40
-  emovoice train flow      --corpus corpus --runs runs --minutes 90
+  emovoice train t2s       --corpus corpus --runs runs --minutes 30
+  emovoice train prior     --corpus corpus --runs runs --minutes 30
+  emovoice train flow      --corpus corpus --runs runs --minutes 60
   emovoice train vocoder   --corpus corpus --runs runs --minutes 90
   emovoice train export    --corpus corpus --runs runs --out my-model
   emovoice say "Hello." -o hello.wav --model my-model

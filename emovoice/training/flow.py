@@ -1,8 +1,9 @@
 """Trains the flow-matching decoder on crops of the corpus."""
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +36,30 @@ class Batch:
     phones: Tensor  # (B, K, 3)
     style: Tensor  # (B, S)
 
+    def to(self, device: torch.device) -> Batch:
+        """On another device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
-class FlowTraining:
-    """Flow-matching loss; see diffusion.flow."""
 
-    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
-                 prompts: Prompts, prior: Prior | None = None, batch: int = 10) -> None:
-        self.run = Run(folder, FlowDecoder(config), budget, device)
-        self.prior = prior
-        self.features, self.prompts, self.batch = features, prompts, batch
+def crop_start(u: Utterance, rng: np.random.Generator) -> int:
+    """A random first code; crops start on whole groups of four codes, which are 15 mel frames."""
+    return 4 * int(rng.integers(0, max(u.codes - CROP_CODES, 0) // 4 + 1))
+
+
+class Crops:
+    """Batches of labelled crops, on the CPU."""
+
+    def __init__(self, features: Features, prompts: Prompts) -> None:
+        self.features, self.prompts = features, prompts
         self.front = LogMel()
         self._mels: dict[str, np.ndarray] = {}
 
-    def train(self, items: list[Utterance], held: list[Utterance]) -> None:
-        """Spend the budget; the check is the loss on `held` under fixed noise."""
-        rng = np.random.default_rng(self.run.step)
-        fixed = self.make_batch(held[:24], np.random.default_rng(0))
-
-        def check() -> dict[str, float]:
-            with torch.random.fork_rng():
-                torch.manual_seed(0)
-                return {"held": float(self.losses(fixed)["flow"])}
-
-        self.run.go(self._batches(items, rng), self.losses, check)
-
-    def _batches(self, items: list[Utterance], rng: np.random.Generator) -> Iterator[Batch]:
+    def endless(self, items: list[Utterance], batch: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Random crops, longer items more often."""
         share = np.array([u.codes for u in items], float)
         share /= share.sum()
         while True:
-            yield self.make_batch([items[i] for i in rng.choice(len(items), self.batch, p=share)], rng)
+            yield self.make_batch([items[i] for i in rng.choice(len(items), batch, p=share)], rng)
 
     def _mel(self, u: Utterance) -> np.ndarray:
         if u.id not in self._mels:
@@ -72,11 +68,10 @@ class FlowTraining:
             self._mels[u.id] = self.front(wave)[0].numpy().astype(np.float16)
         return self._mels[u.id]
 
-    def make_batch(self, items: list[Utterance], rng: np.random.Generator) -> Batch:
-        """A random crop of each item; crops start on whole groups of four codes, which are 15 mel frames."""
+    def make_batch(self, items: list[Utterance], rng: np.random.Generator, starts: list[int] | None = None) -> Batch:
+        """A crop of each item, from the given codes or from random ones; see `crop_start`."""
         mel, mask, codes, pitch, level, phones, style = [], [], [], [], [], [], []
-        for u in items:
-            start = 4 * int(rng.integers(0, max(u.codes - CROP_CODES, 0) // 4 + 1))
+        for u, start in zip(items, starts or [crop_start(u, rng) for u in items], strict=True):
             stop = min(start + CROP_CODES, u.codes)
             first, frames = int(start * FRAMES_PER_CODE), int((stop - start) * FRAMES_PER_CODE)
             part = self._mel(u)[:, first : first + frames].T.astype(np.float32)
@@ -89,11 +84,44 @@ class FlowTraining:
             style.append(np.concatenate([self.prompts.timbre(u, rng), self.prompts.emotion(u, rng)]))
         padded = [pad(column) for column in (mask, codes, pitch, level, phones)]
         parts = [pad(mel, -11.5).transpose(0, 2, 1), *padded, np.stack(style)]
-        return Batch(*(torch.from_numpy(np.ascontiguousarray(p)).to(self.run.device) for p in parts))
+        return Batch(*(torch.from_numpy(np.ascontiguousarray(p))for p in parts))
+
+
+class _MelTraining(ABC):
+    """What the flow and its prior share: crops in, one loss out, checked on held items under fixed noise."""
+
+    def __init__(self, run: Run, crops: Crops, batch: int) -> None:
+        self.run, self.crops, self.batch = run, crops, batch
+
+    def train(self, items: list[Utterance], held: list[Utterance]) -> None:
+        """Spend the budget."""
+        rng = np.random.default_rng(self.run.step)
+        fixed = self.crops.make_batch(held[:24], np.random.default_rng(0))
+
+        def check() -> dict[str, float]:
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                return {f"held_{name}": float(value) for name, value in self.losses(fixed).items()}
+
+        self.run.go(self.crops.endless(items, self.batch, rng), self.losses, check)
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Losses:
+        """The loss of a batch, wherever it lies."""
+
+
+class FlowTraining(_MelTraining):
+    """Flow-matching loss; see diffusion.flow."""
+
+    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, crops: Crops,
+                 prior: Prior | None = None, batch: int = 10) -> None:
+        super().__init__(Run(folder, FlowDecoder(config), budget, device), crops, batch)
+        self.prior = prior
 
     def losses(self, batch: Batch) -> Losses:
         """The flow-matching loss, from the prior's guess where there is a prior."""
         model: Any = self.run.model
+        batch = batch.to(self.run.device)
         known, frames = (batch.codes, batch.pitch_hz, batch.level), batch.mel.shape[-1]
         content = model.length_regulator(*known, batch.phones, frames)
         guess = None
@@ -103,21 +131,19 @@ class FlowTraining:
         return {"flow": model.loss(batch.mel, content, batch.style, batch.mask, guess=guess)}
 
 
-class PriorTraining(FlowTraining):
-    """Mean absolute error of the regressor's mel; batches as for the flow."""
+class PriorTraining(_MelTraining):
+    """Mean absolute error of the regressor's mel, in the flow's scale."""
 
-    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, features: Features,
-                 prompts: Prompts, batch: int = 16) -> None:
+    def __init__(self, folder: Path, budget: Budget, device: str, config: FlowConfig, crops: Crops,
+                 batch: int = 16) -> None:
         assert config.prior is not None
+        super().__init__(Run(folder, Prior(config.prior), budget, device), crops, batch)
         self.config = config
-        self.run = Run(folder, Prior(config.prior), budget, device)
-        self.features, self.prompts, self.batch = features, prompts, batch
-        self.front = LogMel()
-        self._mels: dict[str, np.ndarray] = {}
 
     def losses(self, batch: Batch) -> Losses:
-        """Mean absolute error in the flow's scale."""
+        """Mean absolute error over frames that count."""
+        batch = batch.to(self.run.device)
         frames = batch.mel.shape[-1]
         mel = self.run.model(batch.codes, batch.pitch_hz, batch.level, batch.phones, batch.style, frames)
         error = (mel - (batch.mel - self.config.mel_mean) / self.config.mel_std).abs() * batch.mask[:, None]
-        return {"flow": error.sum() / (batch.mask.sum() * mel.shape[1])}
+        return {"mel": error.sum() / (batch.mask.sum() * mel.shape[1])}

@@ -1,7 +1,7 @@
 """`emovoice train PART`: which data, configuration and losses belong to which part, and how the parts become a bundle.
 
-Order: tokenizer, reference, then `features` (what both see in the corpus), then t2s, flow and vocoder in any order,
-then `export`.
+Order: tokenizer, reference, then `features` (what both see in the corpus), then t2s, prior, flow (around the prior's guess)
+and vocoder (on the prior's mel as well), then `export`.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from emovoice.text.symbols import VOCAB_SIZE
 from emovoice.training.data import Utterance, load, load_scores, split
 from emovoice.training.encoders import ReferenceTraining, TokenizerTraining, embed_all, encoder_front
 from emovoice.training.features import Features, Prompts
-from emovoice.training.flow import FlowTraining, PriorTraining
+from emovoice.training.flow import Crops, FlowTraining, PriorTraining
 from emovoice.training.loop import Budget, ema_weights
 from emovoice.training.t2s import TextToCodesTraining
 from emovoice.training.vocoder import VocoderTraining
@@ -114,24 +114,33 @@ def train_flow(studio: Studio) -> None:
     """Mel from codes, pitch, level and both vectors."""
     items, held, features, prompts = _prompted(studio)
     budget = Budget(studio.minutes, 1.5e-3, warmup_steps=200)
+    prior = trained_prior(studio)
+    FlowTraining(studio.runs / "flow", budget, studio.device, FLOW, Crops(features, prompts), prior).train(items, held)
+
+
+def trained_prior(studio: Studio) -> Prior:
+    """The averaged weights of the prior's run."""
     prior = Prior(PRIOR)
     prior.load_state_dict(ema_weights(studio.runs / "prior"))
-    prior = prior.to(studio.device).eval()
-    FlowTraining(studio.runs / "flow", budget, studio.device, FLOW, features, prompts, prior).train(items, held)
+    return prior.to(studio.device).eval()
 
 
 def train_prior(studio: Studio) -> None:
     """A first guess of the mel, by regression."""
     items, held, features, prompts = _prompted(studio)
     budget = Budget(studio.minutes, 2e-3, warmup_steps=100)
-    PriorTraining(studio.runs / "prior", budget, studio.device, FLOW, features, prompts).train(items, held)
+    PriorTraining(studio.runs / "prior", budget, studio.device, FLOW, Crops(features, prompts)).train(items, held)
 
 
 def train_vocoder(studio: Studio) -> None:
-    """Wave from mel."""
-    items, _ = split(load(studio.corpus))
+    """Wave from mel; where there is a prior already, from its mel as well."""
     budget = Budget(studio.minutes, 8e-4, betas=(0.8, 0.95), clip=10.0)
-    VocoderTraining(studio.runs / "vocoder", budget, studio.device).train(items)
+    training = VocoderTraining(studio.runs / "vocoder", budget, studio.device)
+    if not (studio.runs / "prior" / "state.pt").exists():
+        training.train(split(load(studio.corpus))[0])
+        return
+    items, _, features, prompts = _prompted(studio)
+    training.train(items, Crops(features, prompts), trained_prior(studio))
 
 
 PARTS: dict[str, Callable[[Studio], None]] = {

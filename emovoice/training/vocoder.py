@@ -10,12 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusion.flow import FlowConfig
+from diffusion.prior import Prior
+from emovoice.encoder.melody import CODE_SAMPLES
 from emovoice.torchaudio_shim import install
 from emovoice.training.data import Utterance
 from emovoice.training.discriminators import Discriminators, discriminator_loss, feature_loss, generator_loss
+from emovoice.training.flow import CROP_CODES, Crops, crop_start
 from emovoice.training.loop import Budget, Losses, Run
 
 SEGMENT = 8192
+_HOP = 256
+_FRAMES = SEGMENT // _HOP
 RESOLUTIONS = ((512, 128, 40), (1024, 256, 100), (2048, 512, 128))
 
 
@@ -30,8 +36,16 @@ class VocoderRecipe:
     discriminator_rate: float = 4e-4
 
 
-def segments(items: list[Utterance], batch: int, seed: int) -> Iterator[Tensor]:
-    """Endless batches (B, 8192) of random cuts, at a random level."""
+@dataclass
+class Cut:
+    """Waves (B, 8192), and the mel (B, M, 32) to make them from; None for the waves' own."""
+
+    wave: Tensor
+    mel: Tensor | None = None
+
+
+def segments(items: list[Utterance], batch: int, seed: int) -> Iterator[Cut]:
+    """Endless batches of random cuts, at a random level."""
     rng = np.random.default_rng(seed)
     sounds = [u.samples for u in items if u.samples is not None and len(u.samples) > SEGMENT]
     share = np.array([len(s) for s in sounds], float)
@@ -42,7 +56,28 @@ def segments(items: list[Utterance], batch: int, seed: int) -> Iterator[Tensor]:
             start = rng.integers(len(sounds[i]) - SEGMENT)
             gain = 10 ** (rng.uniform(-6, 6) / 20)
             cuts.append(np.clip(sounds[i][start : start + SEGMENT] / 32768.0 * gain, -1, 1))
-        yield torch.from_numpy(np.stack(cuts).astype(np.float32))
+        yield Cut(torch.from_numpy(np.stack(cuts).astype(np.float32)))
+
+
+def guessed_segments(items: list[Utterance], batch: int, seed: int, crops: Crops, prior: Prior) -> Iterator[Cut]:
+    """Endless batches of cuts with the mel that the prior makes of their labels: what the vocoder is given in use."""
+    rng, scale = np.random.default_rng(seed), FlowConfig()
+    long_enough = [u for u in items if u.codes >= CROP_CODES]
+    while True:
+        chosen = [long_enough[i] for i in rng.integers(len(long_enough), size=batch)]
+        starts = [crop_start(u, rng) for u in chosen]
+        labels = crops.make_batch(chosen, rng, starts).to(next(prior.parameters()).device)
+        frames = labels.mel.shape[-1]
+        with torch.no_grad():
+            guess = prior(labels.codes, labels.pitch_hz, labels.level, labels.phones, labels.style, frames)
+        first = int(rng.integers(frames - _FRAMES))
+        waves = []
+        for u, start in zip(chosen, starts, strict=True):
+            assert u.samples is not None
+            begin = start * CODE_SAMPLES + first * _HOP
+            waves.append(u.samples[begin : begin + SEGMENT] / 32768.0)
+        mel = guess * scale.mel_std + scale.mel_mean
+        yield Cut(torch.from_numpy(np.stack(waves).astype(np.float32)), mel[..., first : first + _FRAMES])
 
 
 class VocoderTraining:
@@ -65,15 +100,19 @@ class VocoderTraining:
             self.discriminators.load_state_dict(state["model"])
             self.optimiser.load_state_dict(state["optimiser"])
 
-    def train(self, items: list[Utterance]) -> None:
-        """Spend the budget."""
-        batches = segments(items, self.recipe.batch, seed=self.run.step)
-        self.run.go((wave.to(self.run.device) for wave in batches), self.losses, after=self._save_sometimes)
+    def train(self, items: list[Utterance], crops: Crops | None = None, prior: Prior | None = None) -> None:
+        """Spend the budget. With a prior, every other batch is made from its mel instead of the recording's."""
+        batches: Iterator[Cut] = segments(items, self.recipe.batch, seed=self.run.step)
+        if crops is not None and prior is not None:
+            guessed = guessed_segments(items, self.recipe.batch, self.run.step, crops, prior)
+            batches = (cut for pair in zip(batches, guessed, strict=False) for cut in pair)
+        self.run.go(batches, self.losses, after=self._save_sometimes)
         self._save()
 
-    def losses(self, wave: Tensor) -> Losses:
+    def losses(self, cut: Cut) -> Losses:
         """Generator losses; where the discriminators have joined, they take their own step first."""
-        fake = self.run.model(self.front(wave))
+        wave = cut.wave.to(self.run.device)
+        fake = self.run.model(self.front(wave) if cut.mel is None else cut.mel.to(self.run.device))
         parts = {"mel": self.recipe.mel_weight * self._mel_distance(wave, fake)}
         if self.run.seconds < self.recipe.alone * 60 * self.run.budget.minutes:
             return parts
