@@ -148,6 +148,7 @@ def save(bundle: Bundle, folder: Path, half: bool = True) -> None:
     def write(name: str, tensors: dict[str, torch.Tensor]) -> None:
         stored = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
         save_file(stored, folder / f"{name}.partial")
+        (folder / f"{name}.partial").chmod(0o644)  # safetensors writes files for their owner alone
         (folder / f"{name}.partial").rename(folder / f"{name}.safetensors")
 
     for name, part in bundle.parts.items():

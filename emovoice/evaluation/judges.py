@@ -70,13 +70,16 @@ def at_16k(samples: np.ndarray, rate: int) -> np.ndarray:
     return np.asarray(resample_poly(samples, RATE_HZ // common, rate // common), dtype=np.float32)
 
 
+_QUIET_16K = 8000
+
+
 class Recogniser:
     """Whisper base (int8, faster-whisper) for English: a beam of 5 (the library's default), no timestamps.
 
     No fallback to sampling, so that the same wave always reads the same.
     """
 
-    version = "whisper-base-int8-beam5"
+    version = "whisper-base-int8-beam5-padded"
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
@@ -88,9 +91,14 @@ class Recogniser:
         return whisper.WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=self._threads)
 
     def hear(self, samples: np.ndarray, rate: int) -> str:
-        """The words, as Whisper writes them; empty when it hears none."""
+        """The words, as Whisper writes them; empty when it hears none.
+
+        Half a second of silence is put around the recording: Whisper tends to lose the first word of speech that
+        begins at once, whoever speaks.
+        """
+        quiet = np.zeros(_QUIET_16K, np.float32)
         segments, _ = self._model.transcribe(
-            at_16k(samples, rate),
+            np.concatenate([quiet, at_16k(samples, rate), quiet]),
             language="en",
             beam_size=5,
             temperature=0.0,
