@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ HOP = 256
 LICENCE = "Apache-2.0"
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
+_LEAD_IN_CODES = 2
 _SOUNDS = frozenset(VOWELS + CONSONANTS)
 _SILENT_STEP = Step(0, 0, 0, 0)  # what is spoken where the model says nothing
 
@@ -118,9 +119,13 @@ class Pipeline:
         return allot(spoken, free)
 
     def _codes(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int, seed: int) -> list[Step]:
-        text = torch.tensor([[START, *encode(phonemes), STOP]], device=self.device)
+        """Steps of the text; those of the bundle's lead-in are left out, but for the last, where speech may set in."""
+        lead_in = self.bundle.config.lead_in
+        text = torch.tensor([[START, *encode(lead_in + phonemes), STOP]], device=self.device)
         who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
-        return list(decode(self.bundle.t2s, who, how, text, length, seed))
+        asked = length + _LEAD_IN_CODES if length and lead_in else length
+        steps = decode(self.bundle.t2s, who, how, text, asked, seed)
+        return [replace(s, pointer=max(s.pointer - len(lead_in), 0)) for s in steps if s.pointer >= len(lead_in)]
 
     @torch.inference_mode()
     def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,

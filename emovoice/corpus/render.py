@@ -43,7 +43,8 @@ def stretch(phonemes: str, frames: np.ndarray, how: Correlates) -> np.ndarray:
     wanted = frames[1:-1] * factors
     ends = np.round(np.cumsum(wanted)).astype(np.int64)
     inner = np.maximum(np.diff(ends, prepend=0), 1)
-    return np.concatenate([[min(int(frames[0]), _EDGE_FRAMES + 6)], inner, [min(int(frames[-1]), _EDGE_FRAMES + 6)]])
+    # The silence around is the teacher's own: with a shorter one it swallows the first sounds. `render` trims it.
+    return np.concatenate([[int(frames[0])], inner, [int(frames[-1])]])
 
 
 def _tempo(symbol: str, how: Correlates) -> float:

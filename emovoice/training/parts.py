@@ -1,6 +1,6 @@
 """`emovoice train PART`: which data, configuration and losses belong to which part, and how the parts become a bundle.
 
-Order: tokenizer, reference, then `features` (what both see in the corpus), then t2s, prior, flow (around the prior's guess)
+Order: tokenizer, reference, then `features` (what both see in the corpus), then t2s, prior, flow (around its guess)
 and vocoder (on the prior's mel as well), then `export`.
 """
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ TOKENIZER = TokenizerConfig(phones=VOCAB_SIZE)
 T2S = TextToCodesConfig(text=VOCAB_SIZE - 2, codes=TOKENIZER.codes, reader=ReaderConfig(symbols=VOCAB_SIZE))
 PRIOR = PriorConfig(codes=TOKENIZER.codes, phones=VOCAB_SIZE)
 FLOW = FlowConfig(prior=PRIOR)
+DECODING: dict[str, Any] = {"solver_steps": 0, "noise": 0.0, "lead_in": ", "}
+"""How the exported bundle is decoded; chosen by the recogniser on held-out texts, see the card of `mini`."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def export(corpus: Path, runs: Path, out: Path, name: str = "mini") -> None:
     features = Features.load(runs / "features.safetensors")
     weights = {part: ema_weights(runs / part) for part in ("tokenizer", "reference", "t2s", "prior", "flow", "vocoder")}
     reference = ReferenceConfig(speakers=len(weights["reference"]["speaker_head.weight"]))
-    bundle = bundles.Bundle(bundles.BundleConfig(name, TOKENIZER, reference, T2S, FLOW, VocosConfig()))
+    bundle = bundles.Bundle(bundles.BundleConfig(name, TOKENIZER, reference, T2S, FLOW, VocosConfig(), **DECODING))
     for part, state in weights.items():
         module: nn.Module = getattr(bundle, part)
         module.load_state_dict({k: torch.as_tensor(v) for k, v in state.items()})
