@@ -82,10 +82,10 @@ def test_items_are_spread_around_the_table(emotion: str) -> None:
 # ---- durations --------------------------------------------------------------------------------------------
 
 
-def test_a_neutral_stretch_changes_nothing_but_the_edges() -> None:
+def test_a_neutral_stretch_changes_nothing() -> None:
     frames = np.array([20, *range(1, len(PHONEMES) + 1), 3])
     kept = stretch(PHONEMES, frames, Correlates())
-    assert np.array_equal(kept[1:-1], frames[1:-1]) and kept[0] == 8 and kept[-1] == 3
+    assert np.array_equal(kept, frames)
 
 
 @pytest.mark.parametrize("seed", range(20))
