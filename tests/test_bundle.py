@@ -14,7 +14,7 @@ from emovoice import bundle as bundles
 from emovoice.bundle import Bundle, BundleConfig
 from emovoice.errors import ModelError
 
-FILES = ("encoders", "t2s", "flow", "vocoder", "space")
+FILES = ("encoders", "t2s", "prior", "flow", "vocoder", "space")
 
 
 @pytest.fixture(scope="module")
