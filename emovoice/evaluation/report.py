@@ -91,6 +91,13 @@ def write(report: Mapping[str, Any], folder: Path) -> None:
 MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 
 
+def _with_bars_only(text: str) -> str:
+    """A report without the tables that have no bar: what a page for newcomers has room for."""
+    kept, _, rest = text.partition("\n\nWithout a bar:\n\n")
+    footer = [line for line in rest.splitlines() if not line.startswith("|")]
+    return "\n".join([kept, *footer]).strip()
+
+
 def put_into(path: Path, text: str) -> None:
     """Replace what stands between the two marks of a text file, so that its figures are a command's and not a hand's.
 
@@ -107,7 +114,7 @@ def put_into(path: Path, text: str) -> None:
             value=str(path),
             remedy=f"Give a text file with the lines {MARKS[0]} and {MARKS[1]}.",
         )
-    body = text.partition("\n")[2].strip()  # without the report's own title
+    body = _with_bars_only(text.partition("\n")[2].strip())  # without the report's own title
     new = f"{old[: begin + len(MARKS[0])]}\n{body}\n{old[end:]}"
     with whole_file(path) as file:
         file.write(new.encode())

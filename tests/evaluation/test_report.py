@@ -85,3 +85,11 @@ def test_figures_go_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="marks"):
         report.put_into(page, "# title\n\nx")
     assert page.read_text() == "no marks\n"
+
+
+def test_pages_get_the_rows_with_a_bar_and_the_footer(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    begin, end = report.MARKS
+    page.write_text(f"{begin}\n{end}\n")
+    report.put_into(page, "# title\n\n| bar |\n\nWithout a bar:\n\n| told |\n\nfoot\n")
+    assert page.read_text() == f"{begin}\n| bar |\n\nfoot\n{end}\n"
