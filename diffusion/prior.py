@@ -2,8 +2,8 @@
 
 The idea of a start that depends on the data is Grad-TTS's (arXiv 2105.06337) and DiffSinger's (arXiv 2105.02446).
 
-Measured here: after 2,700 steps from noise a small flow gave the rhythm and melody of speech but not one word, where
-a convolutional regressor tells phones after a few hundred. What it lacks, texture, is left to the flow.
+A small flow that starts from noise learns rhythm and melody long before words; a convolutional regressor is understood
+soon. What it lacks, texture, is left to the flow.
 Shapes: B batch, K codes, T frames, C width, S style size, M mel bands.
 """
 from __future__ import annotations
