@@ -11,8 +11,9 @@ from torch.nn import functional as F
 class ConvNeXt(nn.Module):
     """ConvNeXt block on (B, C, T) (Liu 2022), as in the Vocos backbone."""
 
-    def __init__(self, channels: int, kernel: int = 7, expansion: int = 3) -> None:
+    def __init__(self, channels: int, kernel: int = 7, expansion: int = 3, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.depthwise = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.up = nn.Linear(channels, expansion * channels)
@@ -22,7 +23,8 @@ class ConvNeXt(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
         y = self.norm(self.depthwise(x).transpose(1, 2))
-        return x + (self.gamma * self.down(F.gelu(self.up(y)))).transpose(1, 2)
+        y = F.dropout(F.gelu(self.up(y)), self.dropout, self.training)
+        return x + (self.gamma * self.down(y)).transpose(1, 2)
 
 
 def stem(n_in: int, channels: int, stride: int) -> nn.Conv1d:

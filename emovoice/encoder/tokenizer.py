@@ -27,6 +27,7 @@ class TokenizerConfig:
     levels: tuple[int, ...] = (8, 5, 5, 5)
     phones: int = 64
     pitch_bins: int = 128
+    dropout: float = 0.1
 
     @property
     def codes(self) -> int:
@@ -74,13 +75,17 @@ class SemanticTokenizer(nn.Module):
         super().__init__()
         self.config = config
         dim = config.dim
-        self.encoder = nn.Sequential(stem(config.n_mels, dim, 2), nn.GELU(), ConvNeXt(dim), ConvNeXt(dim),
-                                     stem(dim, dim, 2), *(ConvNeXt(dim) for _ in range(config.layers)))
+
+        def blocks(count: int) -> list[nn.Module]:
+            return [ConvNeXt(dim, dropout=config.dropout) for _ in range(count)]
+
+        self.encoder = nn.Sequential(stem(config.n_mels, dim, 2), nn.GELU(), *blocks(2), stem(dim, dim, 2),
+                                     *blocks(config.layers))
         self.norm = nn.LayerNorm(dim)
         self.pitch_head = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, config.pitch_bins))
         self.to_levels = nn.Linear(dim, len(config.levels))
         self.quantiser = FiniteScalarQuantiser(config.levels)
-        self.decoder = nn.Sequential(nn.Conv1d(len(config.levels), dim, 5, padding=2), ConvNeXt(dim), ConvNeXt(dim))
+        self.decoder = nn.Sequential(nn.Conv1d(len(config.levels), dim, 5, padding=2), *blocks(2))
         self.phone_head = nn.Linear(dim, 2 * config.phones)
 
     def forward(self, mel: Tensor) -> Tokens:

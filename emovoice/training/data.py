@@ -35,11 +35,20 @@ class Utterance:
     pitch_hz: np.ndarray  # (K,)
     samples: np.ndarray | None
     level_db: np.ndarray  # (K,) zeros for a score
+    f0_hz: np.ndarray  # what `pitch_hz` is the average of, 80 * warp values per second, 0 unvoiced
 
     @property
     def codes(self) -> int:
         """K."""
         return len(self.pointer)
+
+    def f0_at(self, times_s: np.ndarray) -> np.ndarray:
+        """Pitch at points in time, 0 where unvoiced; between two voiced values their mean by distance."""
+        place = np.clip(times_s * TEACHER_PITCH_HZ * self.warp, 0, len(self.f0_hz) - 1)
+        before = place.astype(int)
+        a, b = self.f0_hz[before], self.f0_hz[np.minimum(before + 1, len(self.f0_hz) - 1)]
+        part = place - before
+        return np.where((a > 0) & (b > 0), (1 - part) * a + part * b, np.where(part < 0.5, a, b))
 
     @property
     def weights(self) -> np.ndarray:
@@ -66,10 +75,12 @@ def utterance(row: dict[str, Any], samples: np.ndarray | None) -> Utterance:
     text = np.array([symbols.START, *symbols.encode(row["phonemes"]), symbols.STOP])
     middles_s = (np.arange(codes) + 0.5) * CODE_SAMPLES / RATE_HZ
     pointer = np.minimum(np.searchsorted(ends_s, middles_s, side="right"), len(text) - 1)
-    pitch = pitch_per_code(np.array(row["f0_hz"]), TEACHER_PITCH_HZ * row["warp"], codes)
+    f0_hz = np.array(row["f0_hz"], np.float32)
+    pitch = pitch_per_code(f0_hz, TEACHER_PITCH_HZ * row["warp"], codes)
     level = np.zeros(codes, np.float32) if samples is None else level_of(samples / 32768.0)
     labels = {key: row[key] for key in ("id", "group", "voice", "emotion", "intensity", "warp")}
-    return Utterance(**labels, text=text, pointer=pointer, pitch_hz=pitch, samples=samples, level_db=level)
+    return Utterance(**labels, text=text, pointer=pointer, pitch_hz=pitch, samples=samples, level_db=level,
+                     f0_hz=f0_hz)
 
 
 def load(folder: Path, limit: int | None = None) -> list[Utterance]:

@@ -22,7 +22,8 @@ from vocoders.mel import LogMel
 _IGNORE = -100
 _GAIN_DB = 8.0
 CODES_PER_BATCH = 900
-ADVERSARY = 0.06  # strength of the reversed gradient at the end of its growth
+ADVERSARY = 0.2  # strength of the reversed gradient at the end of its growth
+STRETCHED_SHARE = 0.5  # of the tokenizer's batches
 LONGEST_REFERENCE = 110  # codes, 4.4 s: enough to know a voice
 
 
@@ -55,6 +56,31 @@ def waves(items: list[Utterance], rng: np.random.Generator) -> tuple[Tensor, Ten
     return torch.from_numpy(pad(out)), torch.tensor([u.codes for u in items])
 
 
+def stretched(mel: Tensor, rng: np.random.Generator) -> Tensor:
+    """(B, M, T) -> (B, M, T), bands moved by up to a tenth as another throat would (Jaitly & Hinton 2013)."""
+    batch, bands, _ = mel.shape
+    factors = torch.from_numpy(rng.uniform(0.9, 1.1, (batch, 1))).to(mel)
+    place = (torch.arange(bands, device=mel.device) * factors).clamp(max=bands - 1)
+    low = place.long().clamp(max=bands - 2)
+    return torch.lerp(_bands(mel, low), _bands(mel, low + 1), (place - low)[..., None])
+
+
+def with_gaps(mel: Tensor, rng: np.random.Generator) -> Tensor:
+    """(B, M, T) -> (B, M, T) with two gaps in frequency and four in time, filled with the mean (Park 2019)."""
+    batch, bands, frames = mel.shape
+    out, fill = mel.clone(), mel.mean((1, 2))
+    for b in range(batch):
+        for axis, limit, widest in ((0, bands, 12), (0, bands, 12), *((1, frames, 8),) * 4):
+            width = int(rng.integers(widest))
+            start = int(rng.integers(max(limit - width, 1)))
+            out[b].narrow(axis, start, min(width, limit)).fill_(fill[b])
+    return out
+
+
+def _bands(mel: Tensor, index: Tensor) -> Tensor:
+    return mel.gather(1, index[..., None].expand(-1, -1, mel.shape[-1]))
+
+
 class TokenizerTraining:
     """Phone and pitch classification."""
 
@@ -62,6 +88,7 @@ class TokenizerTraining:
         config = config or TokenizerConfig(phones=VOCAB_SIZE)
         self.run = Run(folder, SemanticTokenizer(config), budget, device)
         self.front = encoder_front(config.n_mels).to(device)
+        self.rng = np.random.default_rng(self.run.step)
 
     def train(self, items: list[Utterance], held: list[Utterance]) -> None:
         """Spend the budget; the checks are phone and pitch accuracy on `held`."""
@@ -78,12 +105,17 @@ class TokenizerTraining:
 
     def losses(self, batch: Batch) -> Losses:
         """Cross-entropy of phones at 50 Hz and of pitch at 25 Hz, the latter softened over neighbouring bins."""
-        tokens = self.run.model(self.front(batch.wave))
+        mel, pitch_weight = self.front(batch.wave), 0.5
+        if self.run.model.training:
+            mel = with_gaps(mel, self.rng)
+            if self.rng.random() < STRETCHED_SHARE:
+                mel, pitch_weight = stretched(mel, self.rng), 0.0  # the pitch has moved, nobody knows how far
+        tokens = self.run.model(mel)
         phones = batch.labels["phones"]
         pitch, known = batch.labels["pitch"], batch.labels["pitch"] != _IGNORE
         logits = tokens.pitch_logits[known]
         return {"phone": F.cross_entropy(tokens.phone_logits.flatten(0, 1), phones.flatten(), ignore_index=_IGNORE),
-                "pitch": 0.5 * soft_cross_entropy(logits, pitch[known]),
+                "pitch": pitch_weight * soft_cross_entropy(logits, pitch[known]),
                 "_phone_right": (tokens.phone_logits.argmax(-1) == phones)[phones != _IGNORE].float().mean()}
 
     def _check(self, batches: list[Batch]) -> dict[str, float]:

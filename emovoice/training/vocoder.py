@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +13,18 @@ from torch.nn import functional as F
 
 from diffusion.flow import FlowConfig
 from diffusion.prior import Prior
-from emovoice.encoder.melody import CODE_SAMPLES
+from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ
 from emovoice.torchaudio_shim import install
 from emovoice.training.data import Utterance
 from emovoice.training.discriminators import Discriminators, discriminator_loss, feature_loss, generator_loss
 from emovoice.training.flow import CROP_CODES, Crops, crop_start
 from emovoice.training.loop import Budget, Losses, Run
+from vocoders.harmonic import pitch_loss, pitch_of
 
 SEGMENT = 8192
 _HOP = 256
 _FRAMES = SEGMENT // _HOP
+_MIDDLES_S = (np.arange(_FRAMES) + 0.5) * _HOP / RATE_HZ
 RESOLUTIONS = ((512, 128, 40), (1024, 256, 100), (2048, 512, 128))
 
 
@@ -38,25 +41,32 @@ class VocoderRecipe:
 
 @dataclass
 class Cut:
-    """Waves (B, 8192), and the mel (B, M, 32) to make them from; None for the waves' own."""
+    """Waves (B, 8192), their pitch (B, 32), and the mel (B, M, 32) to make them from; None for the waves' own."""
 
     wave: Tensor
+    pitch_hz: Tensor
     mel: Tensor | None = None
 
 
 def segments(items: list[Utterance], batch: int, seed: int) -> Iterator[Cut]:
     """Endless batches of random cuts, at a random level."""
     rng = np.random.default_rng(seed)
-    sounds = [u.samples for u in items if u.samples is not None and len(u.samples) > SEGMENT]
-    share = np.array([len(s) for s in sounds], float)
+    sounds = [(u, u.samples) for u in items if u.samples is not None and len(u.samples) > SEGMENT]
+    share = np.array([len(samples) for _, samples in sounds], float)
     share /= share.sum()
     while True:
-        cuts = []
+        cuts, pitch = [], []
         for i in rng.choice(len(sounds), batch, p=share):
-            start = rng.integers(len(sounds[i]) - SEGMENT)
+            u, samples = sounds[i]
+            start = rng.integers(len(samples) - SEGMENT)
             gain = 10 ** (rng.uniform(-6, 6) / 20)
-            cuts.append(np.clip(sounds[i][start : start + SEGMENT] / 32768.0 * gain, -1, 1))
-        yield Cut(torch.from_numpy(np.stack(cuts).astype(np.float32)))
+            cuts.append(np.clip(samples[start : start + SEGMENT] / 32768.0 * gain, -1, 1))
+            pitch.append(u.f0_at(start / RATE_HZ + _MIDDLES_S))
+        yield Cut(_stack(cuts), _stack(pitch))
+
+
+def _stack(rows: list[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.float32))
 
 
 def guessed_segments(items: list[Utterance], batch: int, seed: int, crops: Crops, prior: Prior) -> Iterator[Cut]:
@@ -71,13 +81,14 @@ def guessed_segments(items: list[Utterance], batch: int, seed: int, crops: Crops
         with torch.no_grad():
             guess = prior(labels.codes, labels.pitch_hz, labels.level, labels.phones, labels.style, frames)
         first = int(rng.integers(frames - _FRAMES))
-        waves = []
+        waves, pitch = [], []
         for u, start in zip(chosen, starts, strict=True):
             assert u.samples is not None
             begin = start * CODE_SAMPLES + first * _HOP
             waves.append(u.samples[begin : begin + SEGMENT] / 32768.0)
+            pitch.append(u.f0_at(begin / RATE_HZ + _MIDDLES_S))
         mel = guess * scale.mel_std + scale.mel_mean
-        yield Cut(torch.from_numpy(np.stack(waves).astype(np.float32)), mel[..., first : first + _FRAMES])
+        yield Cut(_stack(waves), _stack(pitch), mel[..., first : first + _FRAMES])
 
 
 class VocoderTraining:
@@ -112,8 +123,13 @@ class VocoderTraining:
     def losses(self, cut: Cut) -> Losses:
         """Generator losses; where the discriminators have joined, they take their own step first."""
         wave = cut.wave.to(self.run.device)
-        fake = self.run.model(self.front(wave) if cut.mel is None else cut.mel.to(self.run.device))
-        parts = {"mel": self.recipe.mel_weight * self._mel_distance(wave, fake)}
+        mel = self.front(wave) if cut.mel is None else cut.mel.to(self.run.device)
+        model: Any = self.run.model
+        logits = model.pitch(mel)
+        known = cut.pitch_hz.to(self.run.device)
+        # The pulses are trained at the true pitch: the head's first guesses would teach the filters to distrust them.
+        fake = model(mel, torch.where(known > 0, known, pitch_of(logits).detach()))
+        parts = {"mel": self.recipe.mel_weight * self._mel_distance(wave, fake), "pitch": pitch_loss(logits, known)}
         if self.run.seconds < self.recipe.alone * 60 * self.run.budget.minutes:
             return parts
         judged, real_features = self._discriminator_step(wave, fake.detach())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vocoders.harmonic import CLASSES, HIGH_HZ, LOW_HZ, pitch_loss, pitch_of, pulses
 from vocoders.mel import FLOOR, LogMel, mel_filters
 from vocoders.vocos import Vocoder, VocosConfig
 
@@ -36,3 +37,67 @@ def test_vocoder_gives_whole_frames() -> None:
     vocoder = Vocoder(VocosConfig(dim=16, intermediate_dim=32, layers=1)).eval()
     for frames in (1, 2, 9):
         assert vocoder(torch.randn(2, 100, frames)).shape == (2, frames * 256)
+
+
+@pytest.mark.parametrize("pitch_hz", [60.0, 117.3, 400.0])
+def test_pulses_are_all_harmonics_at_amplitude_one(pitch_hz: float) -> None:
+    track = torch.full((1, 94), pitch_hz)
+    pitch_hz = track[0, 0].item()  # as a float32 says it
+    wave = pulses(track, 256, 24_000)[0, :24_000].double()
+    seconds = (1 + torch.arange(24_000)).double() / 24_000
+    highest = int(12_000 // pitch_hz)
+    sum_of_cosines = sum(torch.cos(2 * torch.pi * k * pitch_hz * seconds) for k in range(1, highest + 1))
+    assert torch.allclose(wave, sum_of_cosines, atol=0.05)
+
+
+def test_pulses_follow_a_glide_without_a_jump_in_phase() -> None:
+    glide = torch.linspace(100, 200, 94)[None]
+    wave = pulses(glide, 256, 24_000)[0]
+    peaks = torch.nonzero((wave[1:-1] > wave[:-2]) & (wave[1:-1] > wave[2:]) & (wave[1:-1] > 30))[:, 0]
+    periods = torch.diff(peaks)
+    assert (torch.diff(periods) <= 1).all() and periods[0] > 230 and periods[-1] < 125
+
+
+def test_pitch_head_can_say_every_pitch() -> None:
+    wanted = torch.tensor([[50.0, 81.3, 222.2, 650.0]])
+    place = torch.log(wanted / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ) * (CLASSES - 1)
+    logits = -((torch.arange(CLASSES)[None, :, None] - place[:, None]) ** 2)
+    assert torch.allclose(pitch_of(logits)[:, 1:3], wanted[:, 1:3], rtol=0.002)
+    assert torch.allclose(pitch_of(logits), wanted, rtol=0.02), "the ends have neighbours on one side only"
+
+
+def test_pitch_loss_is_least_at_the_truth_and_blind_to_silence() -> None:
+    truth = torch.tensor([[100.0, 0.0, 300.0]])
+    logits = torch.randn(1, CLASSES, 3, generator=torch.Generator().manual_seed(0))
+    other = logits.clone()
+    other[..., 1] += torch.randn(CLASSES)
+    assert pitch_loss(logits, truth) == pitch_loss(other, truth)
+    place = torch.log(truth.clamp(min=LOW_HZ) / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ) * (CLASSES - 1)
+    right = -((torch.arange(CLASSES)[None, :, None] - place[:, None]) ** 2)
+    assert pitch_loss(right, truth) < pitch_loss(logits, truth)
+
+
+def test_a_batch_is_its_rows_and_the_wave_has_the_asked_pitch() -> None:
+    torch.manual_seed(0)
+    vocoder = Vocoder(VocosConfig(dim=16, intermediate_dim=32, layers=1)).eval()
+    mel = torch.randn(3, 100, 40)
+    with torch.inference_mode():
+        together = vocoder(mel)
+        alone = torch.cat([vocoder(row[None]) for row in mel])
+        # The last bit of a pitch turns the highest harmonics by hundredths of a radian within a second.
+        assert (together - alone).norm() < 1e-3 * alone.norm()
+        vocoder.filters.weight.zero_()
+        vocoder.filters.bias[2 * 513 :] = -9.0  # pulses alone
+        vocoder.head.out.bias[:513] = -9.0
+        vocoder.head.out.weight.zero_()
+        wave = vocoder(mel[:1], torch.full((1, 40), 200.0))[0, 2048:-2048]
+    spectrum = torch.fft.rfft(wave * torch.hann_window(len(wave))).abs()
+    peak_hz = (spectrum[:80].argmax() * 24_000 / len(wave)).item()
+    assert abs(peak_hz - 200) < 6
+
+
+def test_without_a_source_it_is_the_library_s_vocoder() -> None:
+    vocoder = Vocoder(VocosConfig(dim=16, intermediate_dim=32, layers=1, source=False)).eval()
+    assert not any(name.startswith(("pitch", "filters")) for name in vocoder.state_dict())
+    mel = torch.randn(1, 100, 9)
+    assert torch.equal(vocoder(mel), vocoder.head(vocoder.backbone(mel)))
