@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ HOP = 256
 LICENCE = "Apache-2.0"
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
-_LEAD_IN_CODES = 2
+_TAIL_CODES = 4  # of the silence that ends a text: 0.16 s are kept, the time is for speech
+_SILENT_DB = -55.0
 _SOUNDS = frozenset(VOWELS + CONSONANTS)
 _SILENT_STEP = Step(0, 0, 0, 0)  # what is spoken where the model says nothing
 
@@ -53,6 +54,13 @@ def parts_of(sentence: Sentence) -> list[Part]:
         elif pause:
             parts.append(Part("", pause))
     return parts if any(part.phonemes for part in parts) else [Part(sentence.phonemes, sum(p for _, p in ends))]
+
+
+def _without_tail(steps: Iterable[Step]) -> list[Step]:
+    """Steps up to a short silence after the last sound; all of them where nothing sounds."""
+    kept = list(steps)
+    loud = np.flatnonzero(bin_to_level(np.array([step.level for step in kept], int)) > _SILENT_DB)
+    return kept[: loud[-1] + 1 + _TAIL_CODES] if len(loud) else kept
 
 
 class Pipeline:
@@ -119,13 +127,16 @@ class Pipeline:
         return allot(spoken, free)
 
     def _codes(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int, seed: int) -> list[Step]:
-        """Steps of the text; those of the bundle's lead-in are left out, but for the last, where speech may set in."""
-        lead_in = self.bundle.config.lead_in
-        text = torch.tensor([[START, *encode(lead_in + phonemes), STOP]], device=self.device)
+        """Steps of the text, about `length` of them where that is not FREE_LENGTH, without a long silence at the end.
+
+        A speaker who is asked for a length puts a part of it into that silence; a second reading gives it to speech.
+        """
+        text = torch.tensor([[START, *encode(phonemes), STOP]], device=self.device)
         who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
-        asked = length + _LEAD_IN_CODES if length and lead_in else length
-        steps = decode(self.bundle.t2s, who, how, text, asked, seed)
-        return [replace(s, pointer=max(s.pointer - len(lead_in), 0)) for s in steps if s.pointer >= len(lead_in)]
+        steps = _without_tail(decode(self.bundle.t2s, who, how, text, length, seed))
+        if length and len(steps) < length:
+            steps = _without_tail(decode(self.bundle.t2s, who, how, text, 2 * length - len(steps), seed))
+        return steps
 
     @torch.inference_mode()
     def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,

@@ -37,7 +37,7 @@ TOKENIZER = TokenizerConfig(phones=VOCAB_SIZE)
 T2S = TextToCodesConfig(text=VOCAB_SIZE - 2, codes=TOKENIZER.codes, reader=ReaderConfig(symbols=VOCAB_SIZE))
 PRIOR = PriorConfig(codes=TOKENIZER.codes, phones=VOCAB_SIZE)
 FLOW = FlowConfig(prior=PRIOR)
-DECODING: dict[str, Any] = {"solver_steps": 4, "noise": 0.0, "lead_in": ", "}
+DECODING: dict[str, Any] = {"solver_steps": 4, "noise": 0.0}
 """How the exported bundle is decoded; chosen by the recogniser on held-out texts, see the card of `mini`."""
 
 
