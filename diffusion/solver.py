@@ -59,5 +59,6 @@ def continued(estimator: nn.Module, noise: Tensor, prompt: Tensor, content: Tens
     prompt = F.pad(prompt, (0, noise.shape[-1] - prompt.shape[-1])) * given
     x = noise * free
     for start, end in pairwise(euler_times(steps)):
-        x = (x + (end - start) * velocity(estimator, x, prompt, start, style, content, guidance, lengths=lengths)) * free
+        v = velocity(estimator, x, prompt, start, style, content, guidance, lengths=lengths)
+        x = (x + (end - start) * v) * free
     return x

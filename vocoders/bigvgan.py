@@ -172,7 +172,7 @@ class BigVgan(nn.Module):
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
             up = NormedConv(width, width // 2, kernel, stride=rate, padding=(kernel - rate) // 2, transposed=True)
-            self.ups.append(nn.ModuleList([up]))
+            self.ups.append(nn.Sequential(up))
             width //= 2
             for size, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(ResidualBlock(width, size, dilations))
@@ -190,7 +190,7 @@ class BigVgan(nn.Module):
         """(B, M, T) natural-log mel -> (B, 1, T * hop) in -1..1."""
         x = self.conv_pre(mel)
         kinds = len(self.config.resblock_kernel_sizes)
-        for i, (up,) in enumerate(self.ups):
+        for i, up in enumerate(self.ups):
             x = up(x)
             blocks = self.resblocks[i * kinds : (i + 1) * kinds]
             x = sum((block(x) for block in blocks), torch.zeros_like(x)) / kinds

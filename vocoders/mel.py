@@ -80,5 +80,5 @@ class LogMel(nn.Module):
 
 
 def bigvgan_front_end() -> LogMel:
-    """The mel of the published BigVGAN-v2 22 kHz model, of IndexTTS-2's prompts and targets: 80 bands, 86.13 frames/s."""
+    """The mel of the published 22 kHz BigVGAN-v2, and of IndexTTS-2: 80 bands, 86.13 frames a second."""
     return LogMel(22_050, 1024, 256, 80, scale="slaney", reflect=True, energy_floor=1e-9)

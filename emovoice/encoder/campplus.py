@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 RATE_HZ = 16_000
-SHORTEST_SAMPLES = 400 + 160
-"""Two frames: the deviation over time of one frame is not defined."""
 
+_FRAME_SAMPLES, _HOP_SAMPLES, _FFT_SAMPLES = 400, 160, 512
 _HEAD_CHANNELS = 32
 _SEGMENT_FRAMES = 100
 _BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers, dilation
@@ -32,10 +31,21 @@ class CampPlusConfig:
 
 
 def fbank(wave: Tensor, bands: int = 80) -> Tensor:
-    """(n,) at 16 kHz, in -1..1 -> (T, M) Kaldi's log mel filter bank without dither, less its mean over time."""
+    """(n,) at 16 kHz, in -1..1 -> (T, M) Kaldi's log mel filter bank without dither, less its mean over time.
+
+    torchaudio's `kaldi.fbank`, but for the spectrum in double precision: bands far below the loud ones are rounding
+    noise of the transform otherwise, and another on every processor.
+    """
     from torchaudio.compliance import kaldi
 
-    features = kaldi.fbank(wave[None], num_mel_bins=bands, dither=0.0, sample_frequency=RATE_HZ)
+    frames = wave.unfold(0, _FRAME_SAMPLES, _HOP_SAMPLES)
+    frames = frames - frames.mean(1, keepdim=True)
+    before = torch.cat([frames[:, :1], frames[:, :-1]], 1)
+    window = torch.hann_window(_FRAME_SAMPLES, periodic=False, device=wave.device) ** 0.85  # Kaldi's "povey"
+    spectrum = torch.fft.rfft(((frames - 0.97 * before) * window).double(), _FFT_SAMPLES)
+    filters = kaldi.get_mel_banks(bands, _FFT_SAMPLES, float(RATE_HZ), 20.0, 0.0, 100.0, -500.0, 1.0)[0]
+    power = spectrum.abs().square()[:, :-1].float() @ filters.to(wave.device).T
+    features = power.clamp(min=torch.finfo(torch.float32).eps).log()
     return features - features.mean(0, keepdim=True)
 
 

@@ -7,6 +7,7 @@ Shapes: B batch, T feature frames at 50 Hz, K codes (T, or T / 2 rounded up), C 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +70,7 @@ class SemanticCodec(nn.Module):
 
     @property
     def _quantiser(self) -> FactorisedQuantiser:
-        (only,) = self.quantizer["quantizers"]
-        return only
+        return cast(FactorisedQuantiser, self.quantizer.get_submodule("quantizers.0"))
 
     @torch.inference_mode()
     def quantise(self, features: Tensor) -> tuple[Tensor, Tensor]:

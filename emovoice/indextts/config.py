@@ -35,7 +35,8 @@ def s2m_config(section: Mapping[str, Any]) -> SemanticToMelConfig:
     wavenet.must_be({"hidden_dim": dim, "style_condition": True})
     regulator.must_be({"channels": dit.whole("content_dim")})
     estimator = EstimatorConfig(
-        mels=dit.whole("in_channels"), dim=dim, content_dim=dit.whole("content_dim"), style_dim=read.part("style_encoder").whole("dim"),
+        mels=dit.whole("in_channels"), dim=dim, content_dim=dit.whole("content_dim"),
+        style_dim=read.part("style_encoder").whole("dim"),
         depth=dit.whole("depth"), heads=dit.whole("num_heads"), ffn=swiglu_width(dim),
         wavenet_layers=wavenet.whole("num_layers"), wavenet_kernel=wavenet.whole("kernel_size"),
         wavenet_dilation=wavenet.whole("dilation_rate", 1), skips=dit.flag("uvit_skip_connection", True),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,7 +90,7 @@ def compare_s2m(arrays: Arrays, meta: dict[str, Any]) -> dict[str, float]:
                         "estimator_out": once}
     for name in arrays:
         if found := re.fullmatch(r"mel_(\d+)_steps", name):
-            outputs[name] = lambda steps=int(found[1]): solved(steps)
+            outputs[name] = partial(solved, int(found[1]))
     return _differences(arrays, outputs)
 
 
