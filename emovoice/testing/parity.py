@@ -48,11 +48,14 @@ def parity(path: str | os.PathLike[str]) -> dict[str, float]:
         InputError: not such a file, an unknown model, or an array or value that its model needs is missing.
         ModelError: a configuration that our modules do not know.
     """
+    import torch
+
     arrays, meta = read(path)
     where, name = _comparer(arrays, meta, path)
     compare: Compare = getattr(import_module(where), name)
     try:
-        return compare(arrays, meta)
+        with torch.random.fork_rng(devices=[]):  # modules draw weights before they are filled
+            return compare(arrays, meta)
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
         raise InputError(f"the arrays and the configuration do not fit: {type(error).__name__}: {error}", field="path",
                          value=str(path), remedy="See the arrays that the README of parity vectors names") from error
