@@ -159,18 +159,17 @@ class Transformer(nn.Module):
 class TimeEmbedding(nn.Module):
     """Sinusoids of 1000 t, then two layers."""
 
-    freqs: Tensor
-
     def __init__(self, dim: int, features: int = 256) -> None:
         super().__init__()
+        self.tones = features // 2
         self.mlp = nn.Sequential(nn.Linear(features, dim), nn.SiLU(), nn.Linear(dim, dim))
-        half = features // 2
-        self.register_buffer("freqs", torch.exp(-math.log(10_000) * torch.arange(half) / half), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
         """(B,) in 0..1 -> (B, C)."""
-        angle = 1000 * t[:, None] * self.freqs
-        return self.mlp(torch.cat([angle.cos(), angle.sin()], -1))
+        # In single precision also where the weights are not: 8 bits do not tell 1000 t from its neighbours.
+        frequency = torch.exp(-math.log(10_000) * torch.arange(self.tones, device=t.device) / self.tones)
+        angle = 1000 * t.float()[:, None] * frequency
+        return self.mlp(torch.cat([angle.cos(), angle.sin()], -1).to(next(self.mlp.parameters()).dtype))
 
 
 def reflect(x: Tensor, pad: int, lengths: Tensor | None) -> Tensor:
@@ -256,9 +255,11 @@ class Estimator(nn.Module):
                 mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
         """x, prompt (B, M, T), t (B,), style (B, S), content (B, T, C), mask (B, T) -> (B, M, T).
 
-        Under a mask the convolutions still reach over the edge; with `lengths` (B,) in its place a row is exactly what
-        it would be alone.
+        The weights may have another precision than x. Under a mask the convolutions still reach over the edge; with
+        `lengths` (B,) in its place a row is exactly what it would be alone.
         """
+        given = x.dtype
+        x, prompt, style, content = (part.to(self.conv1.weight.dtype) for part in (x, prompt, style, content))
         if lengths is not None:
             mask = torch.arange(x.shape[-1], device=x.device)[None] < lengths[:, None]
         keep = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
@@ -272,4 +273,4 @@ class Estimator(nn.Module):
         y = self.conv1(hidden).transpose(1, 2)
         y = self.wavenet(y, t2[..., None], keep[:, None].to(x.dtype), lengths).transpose(1, 2)
         y = self.final_layer(y + self.res_projection(hidden), t1)
-        return self.conv2(y.transpose(1, 2))
+        return self.conv2(y.transpose(1, 2)).to(given)

@@ -37,7 +37,7 @@ def velocity(estimator: nn.Module, x: Tensor, prompt: Tensor, t: float, style: T
 
     mask (B, T) or lengths (B,) as of `diffusion.dit.Estimator`. Both branches of the guidance go in one batch.
     """
-    time = torch.full((len(x),), t, device=x.device, dtype=x.dtype)
+    time = torch.full((len(x),), t, device=x.device)
     if not guidance:
         return estimator(x, prompt, time, style, content, mask, lengths)
     known, unknown = estimator(_twice(x), _and_nothing(prompt), _twice(time), _and_nothing(style),

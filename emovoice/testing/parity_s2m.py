@@ -25,7 +25,8 @@ def compare_codec(arrays: Arrays, meta: dict[str, Any]) -> dict[str, float]:
     from emovoice.encoder.semantic_codec import SemanticCodec
     from emovoice.indextts.config import codec_config
 
-    codec = _filled(SemanticCodec(codec_config(_setting(meta, "config"), int(meta.get("downsample_scale", 1)))), meta)
+    divisor = meta.get("downsample_scale", 2 if meta["model"].startswith("Enhanced") else 1) or 1
+    codec = _filled(SemanticCodec(codec_config(_setting(meta, "config"), divisor)), meta)
 
     def of_codes(call: Callable[[Tensor], Tensor]) -> Tensor:
         return call(_tensor(arrays, "codes"))

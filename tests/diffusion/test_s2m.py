@@ -112,6 +112,15 @@ def test_fused_weights_compute_the_same() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, spoken(model, slice(None))))
 
 
+def test_half_precision_weights_solve_in_single_precision() -> None:
+    model = s2m()
+    exact = spoken(model, slice(None))
+    model.cfm.to(torch.bfloat16)
+    rough = spoken(model, slice(None))
+    for a, b in zip(exact, rough):
+        assert b.dtype == torch.float32 and 0 < (a - b).abs().max() < 0.1 * a.abs().max()
+
+
 def test_any_number_of_frames_comes_out_of_the_regulator() -> None:
     model, features = s2m(), torch.randn(2, 10, 10)
     for frames in (1, 3, 10, 17, 100):

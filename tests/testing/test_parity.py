@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -89,7 +91,8 @@ def test_other_sizes_are_built_from_the_configuration(depth: int, tmp_path: Path
 
 
 def test_a_file_without_some_outputs_is_compared_in_the_others(tmp_path: Path) -> None:
-    path = stored("s2m", tmp_path, lambda arrays, _meta: [arrays.pop(k) for k in ("mel_25_steps", "latent", "gpt_layer")])
+    left_out = ("mel_25_steps", "latent", "gpt_layer")
+    path = stored("s2m", tmp_path, lambda arrays, _meta: [arrays.pop(name) for name in left_out])
     assert set(parity(path)) == {"length_regulated", "estimator_out", "mel_4_steps"}
 
 
@@ -136,6 +139,17 @@ def test_meta_must_be_an_object(meta: bytes, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", meta=np.frombuffer(meta, np.uint8))
     with pytest.raises(InputError, match="meta"):
         parity(tmp_path / "x.npz")
+
+
+def test_vectors_of_the_text_to_codes_model_go_to_their_own_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("emovoice.testing.parity_t2s")
+    module.compare_t2s = lambda arrays, meta: {meta["variant"]: float(arrays["x"].sum())}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    meta = json.dumps({"model": "UnifiedVoice", "variant": "v2"}).encode()
+    np.savez(tmp_path / "t2s.npz", x=np.ones(3), meta=np.frombuffer(meta, np.uint8))
+    assert parity(tmp_path / "t2s.npz") == {"v2": 3.0}
 
 
 def test_difference_counts_whole_numbers_and_measures_real_ones() -> None:
