@@ -20,7 +20,11 @@ ROPE_BASE = 10_000
 
 @dataclass(frozen=True)
 class EstimatorConfig:
-    """The published model is (80, 512, 512, 192, depth 13, heads 8, ffn 1536, wavenet_layers 8)."""
+    """The published model is (80, 512, 512, 192, depth 13, heads 8, ffn 1536, wavenet_layers 8, lone_middle).
+
+    `lone_middle`: block depth // 2 has no skip, whether the depth is odd or even. Without it every block of the later
+    half has one. At odd depths, such as the published 13, both mean the same.
+    """
 
     mels: int = 100
     dim: int = 192
@@ -31,6 +35,9 @@ class EstimatorConfig:
     ffn: int = 512
     wavenet_layers: int = 4
     wavenet_kernel: int = 5
+    wavenet_dilation: int = 1
+    skips: bool = True
+    lone_middle: bool = False
     dropout: float = 0.0
 
 
@@ -132,17 +139,19 @@ class Transformer(nn.Module):
     def __init__(self, config: EstimatorConfig) -> None:
         super().__init__()
         self.head_dim = config.dim // config.heads
+        half = config.depth // 2
+        self.givers = half if config.skips else 0
+        self.first_taker = config.depth - half + int(config.lone_middle and config.depth % 2 == 0)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = AdaptiveNorm(config.dim)
 
     def forward(self, x: Tensor, t: Tensor, mask: Tensor | None) -> Tensor:
         """(B, T, C), (B, 1, C) -> (B, T, C)."""
         rotation = rotation_table(x.shape[1], self.head_dim, x.device)
-        half = len(self.layers) // 2
         skips: list[Tensor] = []
         for i, layer in enumerate(self.layers):
-            x = layer(x, t, rotation, mask, skips.pop() if i >= len(self.layers) - half else None)
-            if i < half:
+            x = layer(x, t, rotation, mask, skips.pop() if skips and i >= self.first_taker else None)
+            if i < self.givers:
                 skips.append(x)
         return self.norm(x, t)
 
@@ -150,52 +159,59 @@ class Transformer(nn.Module):
 class TimeEmbedding(nn.Module):
     """Sinusoids of 1000 t, then two layers."""
 
-    freqs: Tensor
-
     def __init__(self, dim: int, features: int = 256) -> None:
         super().__init__()
+        self.tones = features // 2
         self.mlp = nn.Sequential(nn.Linear(features, dim), nn.SiLU(), nn.Linear(dim, dim))
-        half = features // 2
-        self.register_buffer("freqs", torch.exp(-math.log(10_000) * torch.arange(half) / half), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
         """(B,) in 0..1 -> (B, C)."""
-        angle = 1000 * t[:, None] * self.freqs
-        return self.mlp(torch.cat([angle.cos(), angle.sin()], -1))
+        # In single precision also where the weights are not: 8 bits do not tell 1000 t from its neighbours.
+        frequency = torch.exp(-math.log(10_000) * torch.arange(self.tones, device=t.device) / self.tones)
+        angle = 1000 * t.float()[:, None] * frequency
+        return self.mlp(torch.cat([angle.cos(), angle.sin()], -1).to(next(self.mlp.parameters()).dtype))
+
+
+def reflect(x: Tensor, pad: int, lengths: Tensor | None) -> Tensor:
+    """(B, C, T) -> (B, C, T + 2 pad), mirrored at both edges: at the end of each row where `lengths` (B,) tell it."""
+    if lengths is None:
+        return F.pad(x, (pad, pad), mode="reflect" if x.shape[-1] > pad else "replicate")
+    last = (lengths - 1)[:, None]
+    place = (torch.arange(x.shape[-1] + 2 * pad, device=x.device) - pad).abs()[None]
+    place = torch.minimum(torch.where(place > last, 2 * last - place, place), last).clamp(min=0)
+    return x.gather(2, place[:, None].expand(-1, x.shape[1], -1))
 
 
 class NormedConv(nn.Module):
     """Weight-normed convolution with reflected edges; the two levels of `conv` are the published names."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel: int, dilation: int = 1) -> None:
         super().__init__()
-        self.pad = kernel // 2
-        self.conv = nn.ModuleDict({"conv": NormedConv1d(nn.Conv1d(n_in, n_out, kernel))})
+        self.pad = kernel // 2 * dilation
+        self.conv = nn.ModuleDict({"conv": NormedConv1d(nn.Conv1d(n_in, n_out, kernel, dilation=dilation))})
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> (B, C', T)."""
-        if self.pad:
-            x = F.pad(x, (self.pad, self.pad), mode="reflect" if x.shape[-1] > self.pad else "replicate")
-        return self.conv["conv"](x)
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, C, T), lengths (B,) -> (B, C', T)."""
+        return self.conv["conv"](reflect(x, self.pad, lengths) if self.pad else x)
 
 
 class WaveNet(nn.Module):
     """Gated convolutions with residual and skip paths, conditioned on time (van den Oord 2016)."""
 
-    def __init__(self, dim: int, layers: int, kernel: int) -> None:
+    def __init__(self, dim: int, layers: int, kernel: int, dilation: int = 1) -> None:
         super().__init__()
         self.dim = dim
         self.cond_layer = NormedConv(dim, 2 * dim * layers, 1)
-        self.in_layers = nn.ModuleList(NormedConv(dim, 2 * dim, kernel) for _ in range(layers))
+        self.in_layers = nn.ModuleList(NormedConv(dim, 2 * dim, kernel, dilation**i) for i in range(layers))
         outs = [2 * dim] * (layers - 1) + [dim]
         self.res_skip_layers = nn.ModuleList(NormedConv(dim, out, 1) for out in outs)
 
-    def forward(self, x: Tensor, t: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, T), (B, C, 1), (B, 1, T) -> (B, C, T)."""
+    def forward(self, x: Tensor, t: Tensor, mask: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, C, T), (B, C, 1), (B, 1, T), (B,) -> (B, C, T)."""
         conditions = self.cond_layer(t).chunk(len(self.in_layers), 1)
         total = torch.zeros_like(x)
         for condition, enter, leave in zip(conditions, self.in_layers, self.res_skip_layers, strict=True):
-            a, b = (enter(x) + condition).chunk(2, 1)
+            a, b = (enter(x, lengths) + condition).chunk(2, 1)
             out = leave(torch.tanh(a) * torch.sigmoid(b))
             if out.shape[1] > self.dim:
                 residual, out = out.chunk(2, 1)
@@ -231,13 +247,21 @@ class Estimator(nn.Module):
         self.skip_linear = nn.Linear(dim + config.mels, dim)
         self.t_embedder, self.t_embedder2 = TimeEmbedding(dim), TimeEmbedding(dim)
         self.conv1, self.res_projection = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.wavenet = WaveNet(dim, config.wavenet_layers, config.wavenet_kernel)
+        self.wavenet = WaveNet(dim, config.wavenet_layers, config.wavenet_kernel, config.wavenet_dilation)
         self.final_layer = FinalLayer(dim)
         self.conv2 = nn.Conv1d(dim, config.mels, 1)
 
     def forward(self, x: Tensor, prompt: Tensor, t: Tensor, style: Tensor, content: Tensor,
-                mask: Tensor | None = None) -> Tensor:
-        """x, prompt (B, M, T), t (B,), style (B, S), content (B, T, C), mask (B, T) -> (B, M, T)."""
+                mask: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+        """x, prompt (B, M, T), t (B,), style (B, S), content (B, T, C), mask (B, T) -> (B, M, T).
+
+        The weights may have another precision than x. Under a mask the convolutions still reach over the edge; with
+        `lengths` (B,) in its place a row is exactly what it would be alone.
+        """
+        given = x.dtype
+        x, prompt, style, content = (part.to(self.conv1.weight.dtype) for part in (x, prompt, style, content))
+        if lengths is not None:
+            mask = torch.arange(x.shape[-1], device=x.device)[None] < lengths[:, None]
         keep = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
         frames, prompt = x.transpose(1, 2), prompt.transpose(1, 2)
         style = style[:, None].expand(-1, frames.shape[1], -1)
@@ -246,6 +270,7 @@ class Estimator(nn.Module):
         hidden = self.cond_x_merge_linear(merged)
         hidden = self.transformer(hidden, t1[:, None], None if mask is None else keep[:, None, None])
         hidden = self.skip_linear(torch.cat([hidden, frames], -1))
-        y = self.wavenet(self.conv1(hidden).transpose(1, 2), t2[..., None], keep[:, None].to(x.dtype)).transpose(1, 2)
+        y = self.conv1(hidden).transpose(1, 2)
+        y = self.wavenet(y, t2[..., None], keep[:, None].to(x.dtype), lengths).transpose(1, 2)
         y = self.final_layer(y + self.res_projection(hidden), t1)
-        return self.conv2(y.transpose(1, 2))
+        return self.conv2(y.transpose(1, 2)).to(given)

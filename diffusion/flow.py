@@ -2,8 +2,7 @@
 
 Equations: x0 = guess + n z, y_t = (1 - (1 - s) t) x0 + t x1, target u = x1 - (1 - s) x0, s = 1e-6. The published
 model starts from noise: guess = 0, n = 1. With a prior's mel as guess only its error and the texture are left to the
-flow, which a small model learns much sooner; the guess then also fills the prompt's place. Guidance with rate w
-(Ho & Salimans 2022): v = (1 + w) v(style, content) - w v(none).
+flow, which a small model learns much sooner; the guess then also fills the prompt's place.
 
 Shapes: B batch, M mel bands, T frames, C content width, S style size.
 """
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from diffusion.dit import Estimator, EstimatorConfig
 from diffusion.prior import PriorConfig
 from diffusion.regulator import LengthRegulator, RegulatorConfig
+from diffusion.solver import euler_times, velocity
 
 SIGMA_MIN = 1e-6
 
@@ -87,14 +87,8 @@ class FlowDecoder(nn.Module):
 
         `guess` (B, M, T) is a prior's mel in the flow's scale. With 0 steps the start itself is returned.
         """
-        times = torch.linspace(0, 1, steps + 1).tolist() if isinstance(steps, int) else list(steps)
         x = self.start(noise, guess)
         prompt = torch.zeros_like(noise) if guess is None else guess
-        for start, end in pairwise(times):
-            t = torch.full((len(x),), start, device=x.device)
-            v = self.estimator(x, prompt, t, style, content, mask)
-            if guidance:
-                nothing = self.estimator(x, prompt, t, torch.zeros_like(style), torch.zeros_like(content), mask)
-                v = (1 + guidance) * v - guidance * nothing
-            x = x + (end - start) * v
+        for start, end in pairwise(euler_times(steps)):
+            x = x + (end - start) * velocity(self.estimator, x, prompt, start, style, content, guidance, mask)
         return self.denormalise(x)

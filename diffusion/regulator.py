@@ -21,13 +21,13 @@ _PITCH_CENTRE_HZ = 160.0
 @dataclass(frozen=True)
 class RegulatorConfig:
     """The published one has in_channels 1024, channels 512, codes 0 (it gets vectors), no melody and no phones."""
-
     codes: int = 1000
     in_channels: int = 128
     channels: int = 192
     melody: bool = True
     phones: int = 68
     phone_channels: int = 64
+    blocks: int = 4
 
 
 class LengthRegulator(nn.Module):
@@ -40,7 +40,7 @@ class LengthRegulator(nn.Module):
             self.embedding = nn.Embedding(config.codes, config.in_channels)
         self.content_in_proj = nn.Linear(config.in_channels, config.channels)
         blocks: list[nn.Module] = []
-        for _ in range(4):
+        for _ in range(config.blocks):
             conv = nn.Conv1d(config.channels, config.channels, 3, padding=1)
             blocks += [conv, nn.GroupNorm(1, config.channels), nn.Mish()]
         self.model = nn.Sequential(*blocks, nn.Conv1d(config.channels, config.channels, 1))
@@ -52,6 +52,11 @@ class LengthRegulator(nn.Module):
         if config.melody:
             self.melody = nn.Linear(PITCH_FEATURES + 1, config.channels)
             self.melody_out = nn.Linear(PITCH_FEATURES + 1, config.channels)
+
+    def stretch(self, content: Tensor, frames: int) -> Tensor:
+        """Vectors (B, K, in_channels) -> (B, T, C) with T = frames: all that the published one does."""
+        x = self.content_in_proj(content).transpose(1, 2)
+        return self.model(F.interpolate(x, size=frames, mode="nearest")).transpose(1, 2)
 
     def forward(self, codes: Tensor, pitch_hz: Tensor, level: Tensor, phones: Tensor, frames: int) -> Tensor:
         """codes, pitch_hz (0 unvoiced), level (B, K), phones (B, K, 3) -> (B, T, C) with T = frames.

@@ -105,9 +105,17 @@ def read_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Reference:
         AudioError: missing, not a file, not audio, too long, too short, silent, or with samples that
             are not numbers.
     """
+    return prepare(*read_frames(source, limits=limits))
+
+
+def read_frames(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    """Samples `(N, C)` as they were recorded, float32, with their rate in Hz and warnings. Sources as `read_audio`.
+
+    Raises:
+        AudioError: missing, not a file, not audio, too long; samples are not looked at.
+    """
     if isinstance(source, (str, os.PathLike)):
-        frames, rate, notes = _decode(Path(source), limits)
-        return prepare(frames, rate, notes)
+        return _decode(Path(source), limits)
     if isinstance(source, tuple) and len(source) == 2:
         samples, rate = source
     else:
@@ -122,7 +130,7 @@ def read_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Reference:
     rate = waveform.check_rate(rate)
     frames = waveform.as_frames(samples)
     _check_limits(len(frames), rate, frames.shape[1], limits)
-    return prepare(frames, rate)
+    return frames, rate, ()
 
 
 def read_whole(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Reference:
@@ -167,7 +175,7 @@ def prepare(frames: np.ndarray, rate: int, warnings: tuple[str, ...] = ()) -> Re
 
 def _cleaned(frames: np.ndarray, rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Float32 `(N, C)` at `rate` to mono at 24 kHz without an offset, and what there is to say about it."""
-    notes = tuple(_complaints(frames, rate))
+    notes = tuple(complaints(frames, rate))
     mono, mixing = waveform.to_mono(frames)
     mono = mono - mono.mean(dtype=np.float64).astype(np.float32)  # an offset is no sound, but would count as level
     return waveform.resample(mono, rate), notes + mixing
@@ -177,7 +185,8 @@ def _silent() -> AudioError:
     return AudioError("the recording is silent", remedy="Give a recording in which someone speaks.")
 
 
-def _complaints(frames: np.ndarray, rate: int) -> Iterator[str]:
+def complaints(frames: np.ndarray, rate: int) -> Iterator[str]:
+    """What is wrong with samples `(N, C)` at `rate`, one sentence each."""
     peak = waveform.peak(frames)
     if peak > 1:
         yield f"samples reach {peak:.3g}, beyond 1; they were scaled down"
