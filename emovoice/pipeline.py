@@ -148,7 +148,7 @@ class Pipeline:
         frames = math.ceil(length / HOP)
         classes = classes_of_text(np.array([START, *encode(phonemes), STOP]))
         mel = self._mel(steps, classes, timbre, emotion, frames, seed)
-        return self.bundle.vocoder(mel)[0, :length].cpu().numpy()
+        return self._wave(mel, steps)[:length]
 
     def _mel(self, steps: list[Step], classes: np.ndarray, timbre: np.ndarray, emotion: np.ndarray, frames: int,
              seed: int) -> torch.Tensor:
@@ -168,6 +168,12 @@ class Pipeline:
             guess = self.bundle.prior(codes, pitch_hz, loudness, phones, style, frames)
         return flow.sample(content, style, noise, config.solver_steps, config.guidance, guess=guess)
 
+    def _wave(self, mel: torch.Tensor, steps: list[Step]) -> np.ndarray:
+        """(1, M, T) -> (T * HOP,) near the melody of the steps."""
+        pitch = torch.from_numpy(bin_to_pitch(np.array([s.pitch for s in steps])))[None, None]
+        near = torch.nn.functional.interpolate(pitch, size=mel.shape[-1], mode="nearest")[0].to(self.device)
+        return self.bundle.vocoder(mel, near_hz=near)[0].cpu().numpy()
+
     @torch.inference_mode()
     def resynthesise(self, samples: np.ndarray) -> np.ndarray:
         """Wave -> codes, pitch, level, timbre, emotion -> wave (n // 960 * 960,): what is kept of a recording."""
@@ -181,8 +187,9 @@ class Pipeline:
         levels = level_to_bin(level_of(wave)).tolist()
         classes, pointer = heard(tokens.phone_logits[0].argmax(-1).cpu().numpy())
         read = zip(tokens.codes[0].tolist(), pitch, levels, pointer.tolist(), strict=True)
-        mel = self._mel([Step(*step) for step in read], classes, timbre, emotion, math.ceil(usable / HOP), 0)
-        return self.bundle.vocoder(mel)[0, :usable].cpu().numpy()
+        steps = [Step(*step) for step in read]
+        mel = self._mel(steps, classes, timbre, emotion, math.ceil(usable / HOP), 0)
+        return self._wave(mel, steps)[:usable]
 
     def info(self) -> dict[str, Any]:
         """Name, parameters by part, bytes on disk, licence, configuration."""

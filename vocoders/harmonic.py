@@ -17,6 +17,7 @@ from torch.nn import functional as F
 LOW_HZ, HIGH_HZ = 50.0, 650.0
 CLASSES = 180  # 25 cents apart
 _STEP = math.log(HIGH_HZ / LOW_HZ) / (CLASSES - 1)
+_REACH = 20
 _NEIGHBOURS = 4  # classes on each side of the best that the expectation is taken over
 
 
@@ -38,10 +39,18 @@ class PitchHead(nn.Module):
         return self.leave(x)
 
 
-def pitch_of(logits: Tensor) -> Tensor:
-    """(B, P, T) -> (B, T) Hz: the expectation around the best class, finer than the classes are apart."""
-    best = logits.argmax(1, keepdim=True)
+def pitch_of(logits: Tensor, near_hz: Tensor | None = None) -> Tensor:
+    """(B, P, T) -> (B, T) Hz: the expectation around the best class, finer than the classes are apart.
+
+    Where `near_hz` (B, T) is above 0, the best class is looked for within five semitones of it: whoever knows the
+    melody about keeps the head from jumping an octave.
+    """
     classes = torch.arange(CLASSES, device=logits.device)[:, None]
+    if near_hz is not None:
+        place = torch.log(near_hz.clamp(LOW_HZ, HIGH_HZ) / LOW_HZ)[:, None] / _STEP
+        far = (classes - place).abs() > _REACH
+        logits = logits.masked_fill(far & (near_hz > 0)[:, None], -torch.inf)
+    best = logits.argmax(1, keepdim=True)
     near = (classes - best).abs() <= _NEIGHBOURS
     share = logits.float().masked_fill(~near, -torch.inf).softmax(1)
     return LOW_HZ * torch.exp((share * classes).sum(1) * _STEP)

@@ -53,13 +53,14 @@ class Vocoder(nn.Module):
             with torch.no_grad():
                 self.head.out.bias[: config.n_fft // 2 + 1] = _QUIET
 
-    def forward(self, mel: Tensor, pitch_hz: Tensor | None = None) -> Tensor:
-        """(B, M, T) -> (B, T * hop). `pitch_hz` (B, T), above 0 in every frame, replaces the pitch heard in the mel."""
+    def forward(self, mel: Tensor, pitch_hz: Tensor | None = None, near_hz: Tensor | None = None) -> Tensor:
+        """(B, M, T) -> (B, T * hop). `pitch_hz` (B, T), above 0 in every frame, replaces the pitch heard in the mel;
+        `near_hz` (B, T), 0 where unknown, says about where to hear it."""
         x = self.backbone(mel)
         if self.pitch is None:
             return self.head(x.float())
         if pitch_hz is None:
-            pitch_hz = pitch_of(self.pitch(mel)).detach()
+            pitch_hz = pitch_of(self.pitch(mel), near_hz).detach()
         spectrum = self._written(x) + self._shaped(x, pitch_hz)
         return self.head.istft(spectrum)
 

@@ -66,6 +66,14 @@ def test_pitch_head_can_say_every_pitch() -> None:
     assert torch.allclose(pitch_of(logits), wanted, rtol=0.02), "the ends have neighbours on one side only"
 
 
+def test_a_known_melody_keeps_the_pitch_from_jumping_an_octave() -> None:
+    place = torch.log(torch.tensor([220.0, 110.0]) / LOW_HZ) / np.log(HIGH_HZ / LOW_HZ) * (CLASSES - 1)
+    bells = -((torch.arange(CLASSES)[:, None] - place) ** 2)
+    logits = torch.stack([bells[:, 0], bells[:, 1] - 1]).amax(0)[None, :, None].repeat(1, 1, 3)
+    heard = pitch_of(logits, torch.tensor([[0.0, 115.0, 230.0]]))[0]
+    assert torch.allclose(heard, torch.tensor([220.0, 110.0, 220.0]), rtol=0.01)
+
+
 def test_pitch_loss_is_least_at_the_truth_and_blind_to_silence() -> None:
     truth = torch.tensor([[100.0, 0.0, 300.0]])
     logits = torch.randn(1, CLASSES, 3, generator=torch.Generator().manual_seed(0))
