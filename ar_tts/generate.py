@@ -212,7 +212,7 @@ class _Search(_Loop):
         if self.sampling.sample:
             keys = flat + torch.stack([gumbel(flat.shape[1], job.random) for job in self.jobs]).to(self.device)
         chosen = keys.topk(2 * self.beams).indices
-        best, order = flat.gather(1, chosen).sort(1, descending=True, stable=True)
+        best, order = flat.gather(1, chosen).sort(dim=1, descending=True, stable=True)
         chosen = chosen.gather(1, order)
         parents: list[int] = []
         codes: list[int] = []
