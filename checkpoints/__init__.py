@@ -1,1 +1,1 @@
-"""The embedded model: weights, configuration and card."""
+"""The embedded model: weights, configuration and card; and the registry of models that can be downloaded."""

@@ -20,6 +20,7 @@ from emovoice import errors
 COMMANDS = {
     "say": "speak a text into a sound file",
     "voices": "list the voices, or make one from a recording",
+    "models": "list, download, check and convert published models",
     "info": "say what a model is and where its weights come from",
     "evaluate": "measure a model against the bars it has to meet",
     "corpus": "make a corpus to train on, rendered or of recordings",
