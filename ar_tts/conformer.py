@@ -95,6 +95,8 @@ class PositionKeyAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
+        if heads < 1 or dim % heads:
+            raise ValueError(f"{dim} channels cannot be shared among {heads} heads")
         self.heads = heads
         self.pos_bias_u = nn.Parameter(torch.zeros(heads, dim // heads))
         self.pos_bias_v = nn.Parameter(torch.zeros(heads, dim // heads))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ar_tts.sampling import CodeSampling, LengthTarget, gumbel, processed
+from ar_tts.sampling import PUBLISHED, CodeSampling, LengthTarget, gumbel, processed
 from ar_tts.unified import UnifiedVoice
 
 _LOWEST = -1e9  # score of the beams that do not exist yet at the first step
@@ -43,7 +43,7 @@ class Written:
 
 
 @torch.inference_mode()
-def write(model: UnifiedVoice, requests: Sequence[Request], sampling: CodeSampling = CodeSampling()) -> list[Written]:
+def write(model: UnifiedVoice, requests: Sequence[Request], sampling: CodeSampling = PUBLISHED) -> list[Written]:
     """Write the codes of all requests together.
 
     Raises ValueError where the table of code positions is shorter than what is asked for.

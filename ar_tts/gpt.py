@@ -79,8 +79,8 @@ class Attention(nn.Module):
         self.c_proj = Conv1D(dim, dim)
 
     def forward(self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None = None) -> Tensor:
-        """(B, T, C) -> (B, T, C). With a cache, x are the positions after those it holds; `mask` (B, 1, T, S) over all S
-        positions replaces the causal mask."""
+        """(B, T, C) -> (B, T, C). With a cache, x are the positions after those it holds; `mask` (B, 1, T, S) over all
+        S positions replaces the causal mask."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.c_attn(x).chunk(3, -1))
         causal = True
         if cache is not None:

@@ -18,7 +18,8 @@ from ar_tts.gpt import Conv1D
 from ar_tts.unified import UnifiedVoice
 
 _LARGEST = 32639  # 256 * 127 + 127
-_ZERO = 256 * 128 + 128  # both digits are stored with 128 added
+_ROUNDED_ZERO = torch.tensor(256 * 128 + 128 + 0.5)  # both digits are stored with 128 added
+_TINY = torch.tensor(1e-30)  # a row of zeros stays one
 _WEIGHT = 127
 
 
@@ -41,8 +42,8 @@ class Int8Linear(nn.Module):
             product = self.packed.product(digits, self.scale)
         else:
             product = plain_product(digits, self.levels, self.scale)  # type: ignore[arg-type]
-        high, low = product.chunk(2)
-        return torch.addcmul(self.bias, low.add(high, alpha=256), scale).view(*x.shape[:-1], -1)
+        low, high = product.chunk(2)
+        return torch.addcmul(self.bias, low.add_(high, alpha=256), scale).view(*x.shape[:-1], -1)
 
 
 def quantise(module: nn.Module) -> int:
@@ -71,14 +72,15 @@ def rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def digits_of(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(M, K) -> bytes (2 M, K), first all high digits, then all low ones, and scales (M, 1).
+    """(M, K) -> bytes (2 M, K), first all low digits, then all high ones, and scales (M, 1).
 
     x = scale * (256 (high - 128) + (low - 128)), to 1 in 32639 of the largest of the row.
     """
-    scale = torch.linalg.vector_norm(x, float("inf"), -1, keepdim=True).clamp_(min=1e-30) / _LARGEST
-    whole = (x / scale).add_(_ZERO + 0.5).to(torch.int32)  # positive, so that cutting off rounds
-    pairs = whole.view(torch.uint8).view(*x.shape, 4)[..., :2]  # little-endian
-    return pairs.permute(2, 0, 1).flip(0).reshape(-1, x.shape[1]), scale
+    scale = torch.add(_TINY, torch.linalg.vector_norm(x, float("inf"), -1, keepdim=True), alpha=1 / _LARGEST)
+    whole = torch.addcdiv(_ROUNDED_ZERO, x, scale).to(torch.int32).contiguous()  # cutting off positives rounds
+    rows, size = x.shape
+    low_first = whole.view(torch.uint8).as_strided((2, rows, size), (1, 4 * size, 4))  # little-endian
+    return low_first.reshape(2 * rows, size), scale
 
 
 def plain_product(digits: Tensor, levels: Tensor, scale: Tensor) -> Tensor:

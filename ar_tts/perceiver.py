@@ -20,11 +20,7 @@ class Perceiver(nn.Module):
         super().__init__()
         self.latents = nn.Parameter(0.02 * torch.randn(latents, dim))
         self.proj_context = nn.Linear(context, dim)
-        inner = int(dim * mult * 2 / 3)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([LatentAttention(dim, heads),
-                           nn.Sequential(nn.Linear(dim, 2 * inner), GatedGelu(), nn.Linear(inner, dim))])
-            for _ in range(depth))
+        self.layers = nn.ModuleList(PerceiverLayer(dim, heads, int(dim * mult * 2 / 3)) for _ in range(depth))
         self.norm = RootMeanSquareNorm(dim)
 
     def forward(self, context: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -33,10 +29,22 @@ class Perceiver(nn.Module):
         latents = self.latents.expand(len(context), -1, -1)
         if keep is not None:
             keep = F.pad(keep, (latents.shape[1], 0), value=True)[:, None, None]
-        for attend, feed in self.layers:  # type: ignore[misc]  # every layer is a list of two
-            latents = latents + attend(latents, torch.cat([latents, context], 1), keep)
-            latents = latents + feed(latents)
+        for layer in self.layers:
+            latents = layer(latents, context, keep)
         return self.norm(latents)
+
+
+class PerceiverLayer(nn.ModuleList):
+    """Attention and a gated feed-forward; a list, because the published names count its two parts."""
+
+    def __init__(self, dim: int, heads: int, inner: int) -> None:
+        feed = nn.Sequential(nn.Linear(dim, 2 * inner), GatedGelu(), nn.Linear(inner, dim))
+        super().__init__([LatentAttention(dim, heads), feed])
+
+    def forward(self, latents: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, N, C), (B, S, C), (B, 1, 1, N + S) -> (B, N, C)."""
+        latents = latents + self[0](latents, torch.cat([latents, context], 1), mask)
+        return latents + self[1](latents)
 
 
 class LatentAttention(nn.Module):

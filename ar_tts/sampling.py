@@ -53,6 +53,10 @@ class CodeSampling:
                 raise ValueError(f"{name}={getattr(self, name)!r}: allowed is {allowed}")
 
 
+PUBLISHED = CodeSampling()
+"""The published settings, with the slips of the published loop put right."""
+
+
 @dataclass(frozen=True)
 class LengthTarget:
     """How many codes to write: `codes`, give or take `tolerance_codes`.
@@ -67,8 +71,8 @@ class LengthTarget:
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance_codes < self.codes:
-            raise ValueError(f"codes={self.codes} with tolerance_codes={self.tolerance_codes}: give at least 1 code, and "
-                             "a tolerance from 0 to below that")
+            raise ValueError(f"codes={self.codes} with tolerance_codes={self.tolerance_codes}: give at least 1 code, "
+                             "and a tolerance from 0 to below that")
 
     @property
     def last(self) -> int:

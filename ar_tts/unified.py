@@ -152,6 +152,12 @@ class UnifiedVoice(nn.Module):
         """Content features (B, T, F) -> emotion vector (B, C), which is added to every speaker row."""
         return self.emo_layer(self.emovec_layer(self.emotion_features(prompt, keep)))
 
+    @staticmethod
+    def blended(own: Tensor, other: Tensor, share: float) -> Tensor:
+        """Emotion vectors of the speaker's prompt and of another prompt (B, C) -> (B, C); share 0 is the speaker's own,
+        1 the other's."""
+        return torch.lerp(own, other, share)
+
     # ---- rows ----
 
     def prefix(self, speaker: Tensor, emotion: Tensor, asked: Asked | None = None) -> Tensor:

@@ -1,93 +1,131 @@
-"""The text-to-codes part of a parity file: build the model that the file describes, fill it by rule, compare."""
-
+"""Parity of the text-to-codes model: build what a file describes, fill it by rule, compute, compare."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
+from ar_tts.generate import Request, write
+from ar_tts.sampling import CodeSampling
+from ar_tts.unified import UnifiedConfig, UnifiedVoice, unified_voice
+from emovoice.errors import InputError, ModelError
 from emovoice.testing.weights import fill
 
-if TYPE_CHECKING:
-    import torch
-
-    from ar_tts.unified import UnifiedVoice
-
-_MERGED = "emovec_merged_alpha_"
-_GREEDY = {"greedy_codes_trained_positions": "trained", "greedy_codes_upstream_positions": "upstream"}
+_MERGED = re.compile(r"emovec_merged_alpha_([0-9_]+)")
+_GREEDY = re.compile(r"greedy_codes_(trained|upstream)_positions")
 
 
 def compare_t2s(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> dict[str, float]:
-    """Largest absolute difference of every array that the model computes; infinite where shapes differ.
+    """Largest absolute difference of every output in the file; for codes, how many differ; infinite for other shapes.
 
-    arrays: inputs `spk`, `emo` (B, T, 1024), `campplus` (B, 192), `text` (B, L), `codes_in` (B, K), and outputs by
-        name; unknown names are left out. meta: `config`, `salt`, `seed`, `langs`.
+    arrays: inputs `spk`, `emo` (B, T, 1024), `campplus` (B, 192), `text` (B, L) without start and stop, `codes_in`
+        (B, K), and any of the outputs. meta: `config` (the `gpt` section), `salt`, `seed`, `langs` where the model has
+        languages.
+
+    Raises:
+        InputError: an input that an output needs is missing, or there is no output.
+        ModelError: a configuration that no published model has.
     """
-    import torch
-
-    from ar_tts.unified import UnifiedConfig, unified_voice
-
-    model = unified_voice(UnifiedConfig.from_published(meta["config"])).eval()
-    fill(model, meta["salt"], int(meta["seed"]), float(meta.get("weight_g_gain", 1.0)))
+    model = _model(meta)
+    outputs = _Outputs(model, arrays, meta)
     with torch.inference_mode():
-        computed = _computed(model, {name: torch.from_numpy(array) for name, array in arrays.items()}, meta)
-    return {name: _difference(array, computed[name]) for name, array in arrays.items() if name in computed}
+        found = {name: _difference(compute().numpy(), arrays[name])
+                 for name in arrays if (compute := outputs.named(name)) is not None}
+    if not found:
+        raise InputError("no output of the text-to-codes model is in the file", field="arrays", value=sorted(arrays))
+    return found
 
 
-def _computed(model: UnifiedVoice, given: dict[str, torch.Tensor], meta: dict[str, Any]) -> dict[str, np.ndarray]:
-    import torch
-    from torch.nn import functional as F
-
-    config = model.config
-    speaker = model.speaker(given["campplus" if model.languages else "spk"])
-    emotion = model.emotion(given["emo"])
-    framed = F.pad(F.pad(given["text"].long(), (1, 0), value=config.start_text_token), (0, 1),
-                   value=config.stop_text_token)
-    language = _languages(meta.get("langs"), len(framed)) if model.languages else None
-    codes = given["codes_in"].long()
-    taught = model(speaker, emotion, framed, codes, language)
-    prefix = model.prefix(speaker, emotion)
-    # the reference's pass for the latents knows no language
-    silent = torch.cat([prefix, model.text_rows(framed)], 1)
-    found = {"cond": speaker, "emo_raw": model.emotion_features(given["emo"]), "emovec": emotion, "prefix": prefix,
-             "latent": model.latents(silent, codes), "text_logits": taught.text.mT, "code_logits": taught.codes.mT}
-    for name in given:
-        if name.startswith(_MERGED):
-            found[name] = torch.lerp(model.emotion(given["spk"]), emotion, _alpha(name))
-        if name in _GREEDY:
-            prompts = torch.cat([prefix, model.text_rows(framed, language)], 1)
-            found[name] = _greedy(model, prompts, given[name].shape, _GREEDY[name])
-    return {name: tensor.numpy() for name, tensor in found.items()}
+def _model(meta: dict[str, Any]) -> UnifiedVoice:
+    try:
+        model = unified_voice(UnifiedConfig.from_published(meta["config"])).eval()
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        raise ModelError(f"the configuration describes no published model: {error}", field="meta.config",
+                         value=meta["config"]) from error
+    fill(model, meta["salt"], int(meta["seed"]), float(meta.get("weight_g_gain", 1.0)))
+    return model
 
 
-def _alpha(name: str) -> float:
-    """emovec_merged_alpha_0_6 -> 0.6"""
-    return float(name.removeprefix(_MERGED).replace("_", "."))
+class _Outputs:
+    """What a file can hold, computed when asked for."""
+
+    def __init__(self, model: UnifiedVoice, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        self.model, self.arrays, self.meta = model, arrays, meta
+        self.plain: dict[str, Callable[[], Tensor]] = {
+            "cond": self._speaker,
+            "emo_raw": lambda: model.emotion_features(self._input("emo")),
+            "emovec": self._emotion,
+            "prefix": self._prefix,
+            "latent": self._latents,
+            "text_logits": lambda: self._taught().text.mT,
+            "code_logits": lambda: self._taught().codes.mT,
+        }
+        self._taught = cache(lambda: model(self._speaker(), self._emotion(), self._text(), self._codes(),
+                                           self._language()))
+
+    def named(self, name: str) -> Callable[[], Tensor] | None:
+        """How to compute the array `name`, None where it is no output."""
+        if found := _MERGED.fullmatch(name):
+            alpha = float(found[1].replace("_", "."))
+            return lambda: self.model.blended(self.model.emotion(self._input("spk")), self._emotion(), alpha)
+        if found := _GREEDY.fullmatch(name):
+            positions = found[1]
+            return lambda: self._greedy(torch.Size(self.arrays[name].shape), positions)
+        return self.plain.get(name)
+
+    def _input(self, name: str) -> Tensor:
+        if name not in self.arrays:
+            raise InputError(f"the file lacks the array `{name}`", field="arrays", value=sorted(self.arrays))
+        return torch.from_numpy(self.arrays[name])
+
+    def _speaker(self) -> Tensor:
+        return self.model.speaker(self._input("campplus" if self.model.languages else "spk"))
+
+    def _emotion(self) -> Tensor:
+        return self.model.emotion(self._input("emo"))
+
+    def _prefix(self) -> Tensor:
+        return self.model.prefix(self._speaker(), self._emotion())
+
+    def _text(self) -> Tensor:
+        config = self.model.config
+        started = F.pad(self._input("text").long(), (1, 0), value=config.start_text_token)
+        return F.pad(started, (0, 1), value=config.stop_text_token)
+
+    def _codes(self) -> Tensor:
+        return self._input("codes_in").long()
+
+    def _language(self) -> Tensor | None:
+        langs = self.meta.get("langs")
+        if langs is None or not self.model.languages:
+            return None
+        return torch.as_tensor(langs).reshape(-1).expand(len(self._text()))
+
+    def _latents(self) -> Tensor:
+        """The reference's pass for the latents knows no language."""
+        return self.model.latents(torch.cat([self._prefix(), self.model.text_rows(self._text())], 1), self._codes())
+
+    def _greedy(self, shape: torch.Size, positions: str) -> Tensor:
+        """The likeliest codes, as many as were written down; the stop code is one, and fills what follows it."""
+        steps = shape[-1]
+        likeliest = CodeSampling(sample=False, beams=1, repetition_penalty=1.0, max_codes=steps, positions=positions,
+                                 allow_start=True)
+        prompts = torch.cat([self._prefix(), self.model.text_rows(self._text(), self._language())], 1)
+        written = write(self.model, [Request(row[None]) for row in prompts], likeliest)
+        stop = self.model.config.stop_mel_token
+        return torch.stack([F.pad(w.codes, (0, steps - len(w.codes)), value=stop) for w in written]).reshape(shape)
 
 
-def _languages(langs: Any, count: int) -> torch.Tensor | None:
-    import torch
-
-    return None if langs is None else torch.as_tensor(langs).reshape(-1).expand(count)
-
-
-def _greedy(model: UnifiedVoice, prompts: torch.Tensor, shape: torch.Size, positions: str) -> torch.Tensor:
-    """The likeliest codes, as many as were written down; a stop code is one of them, and repeated after the end."""
-    import torch
-    from torch.nn import functional as F
-
-    from ar_tts.generate import Request, write
-    from ar_tts.sampling import CodeSampling
-
-    steps = shape[-1]
-    likeliest = CodeSampling(sample=False, beams=1, repetition_penalty=1.0, max_codes=steps, positions=positions,
-                             allow_start=True)
-    written = write(model, [Request(row[None]) for row in prompts], likeliest)
-    rows = [F.pad(w.codes, (0, steps - len(w.codes)), value=model.config.stop_mel_token) for w in written]
-    return torch.stack(rows).reshape(shape)
-
-
-def _difference(expected: np.ndarray, found: np.ndarray) -> float:
-    if expected.shape != found.shape:
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    if ours.shape != theirs.shape:
         return float("inf")
-    return float(np.abs(expected.astype(np.float64) - found).max(initial=0.0))
+    if np.issubdtype(theirs.dtype, np.integer):
+        return float(np.count_nonzero(ours != theirs))
+    largest = float(np.abs(ours.astype(np.float64) - theirs).max(initial=0.0))
+    return largest if np.isfinite(largest) else float("inf")

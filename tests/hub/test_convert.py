@@ -387,3 +387,20 @@ def test_the_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "check", str(folder / "nowhere")]) == 4
     assert main(["models", "convert", str(folder), "--part", "t2x"]) == 2
     assert isinstance(model("indextts-2").parts["t2s"], PartFiles)
+
+
+@pytest.mark.parametrize("name", ["indextts-2", "indextts-2.5"])
+def test_all_published_shapes_pass_in_the_published_wrapping(tmp_path: Path, name: str) -> None:
+    """Full size, without the room: tensors that repeat one number are stored as one."""
+    whole = model(name)
+    parts = {part: files for part, files in whole.parts.items() if not files.files[0].endswith(".safetensors")}
+    pickled = Model(whole.name, whole.title, whole.tokenizer, whole.sources, parts)
+    generator = torch.Generator().manual_seed(2)
+    values = {part: writer.tensors(files.shapes, generator, most=1000) for part, files in parts.items()}
+    writer.write(tmp_path, pickled, values)
+    assert guess(tmp_path) is whole
+    checked = check.check(tmp_path, pickled)
+    assert checked.ok, checked.as_json()
+    assert {part.part: part.report.found for part in checked.parts if part.report} == {
+        part: len(shapes.expected(files.shapes)) for part, files in parts.items()
+    }

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emovoice.hub import registry, shapes
@@ -54,6 +54,7 @@ def test_expanding() -> None:
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_comparing_finds_exactly_what_was_changed(data: st.DataObject) -> None:
     wanted = shapes.expected("codec-2")
     names = sorted(wanted)

@@ -209,7 +209,7 @@ def letters(text: str) -> str:
 
 
 @given(WORDS, st.integers(2, 40), st.booleans())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_cutting_loses_nothing_and_keeps_to_the_limit(words: list[str], most: int, merge: bool) -> None:
     text = " ".join(words)
     parts = segment(text, len, most, merge)
@@ -219,7 +219,7 @@ def test_cutting_loses_nothing_and_keeps_to_the_limit(words: list[str], most: in
 
 
 @given(WORDS, st.integers(2, 40))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_no_segment_holds_parts_of_two_sentences(words: list[str], most: int) -> None:
     for part, _ in segment(" ".join(words), len, most):
         ends = [end for end in module._END.finditer(part) if end.end() < len(part)]

@@ -51,7 +51,7 @@ def test_what_the_vocabulary_lacks_is_named_and_left_out(bpe: Path) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_pieces_never_hold_start_or_stop(text: str) -> None:
     tokenizer = _pieces()
     assert not {tokenizers.START, tokenizers.STOP, 2} & set(tokenizer.encode(text))
@@ -126,7 +126,7 @@ def test_only_pronunciations_may_hold_special_tokens(ranks: Path) -> None:
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_every_text_comes_back(text: str) -> None:
     import tempfile
 
