@@ -52,7 +52,7 @@ class ConditionerConfig:
 @dataclass(frozen=True)
 class UnifiedConfig:
     """The `gpt` section of the published configuration; defaults are IndexTTS-2. `number_text_tokens` is without the
-    stop token, `number_mel_codes` with start and stop."""
+    stop token, `number_mel_codes` with start and stop. `features` is the width of a prompt's content features."""
 
     model_dim: int = 1280
     layers: int = 24
@@ -70,6 +70,7 @@ class UnifiedConfig:
     emo_condition_module: ConditionerConfig = ConditionerConfig(linear_units=1024, attention_heads=4, num_blocks=4)
     condition_num_latent: int = 32
     spk_cond_mode: str = "conformer"
+    features: int = FEATURES
 
     @classmethod
     def from_published(cls, section: Mapping[str, Any]) -> UnifiedConfig:
@@ -126,7 +127,7 @@ class UnifiedVoice(nn.Module):
         self.config = config
         dim = config.model_dim
         self.emo_conditioning_encoder, self.emo_perceiver_encoder = _conditioner(
-            config.emo_condition_module, EMOTION_DIM, latents=1)
+            config.emo_condition_module, config.features, EMOTION_DIM, latents=1)
         self.text_embedding = nn.Embedding(config.number_text_tokens + 1, dim)
         self.emo_layer = nn.Linear(dim, dim)
         self.emovec_layer = nn.Linear(EMOTION_DIM, dim)
@@ -228,7 +229,7 @@ class IndexTTS2(UnifiedVoice):
     def __init__(self, config: UnifiedConfig) -> None:
         super().__init__(config)
         self.conditioning_encoder, self.perceiver_encoder = _conditioner(
-            config.condition_module, config.model_dim, config.condition_num_latent)
+            config.condition_module, config.features, config.model_dim, config.condition_num_latent)
         self.speed_emb = nn.Embedding(SLOTS, config.model_dim)
         nn.init.zeros_(self.speed_emb.weight)
 
@@ -283,7 +284,7 @@ def unified_voice(config: UnifiedConfig) -> UnifiedVoice:
     return _MODES[config.spk_cond_mode](config)
 
 
-def _conditioner(config: ConditionerConfig, dim: int, latents: int) -> tuple[Conformer, Perceiver]:
+def _conditioner(config: ConditionerConfig, features: int, dim: int, latents: int) -> tuple[Conformer, Perceiver]:
     heads, width = config.attention_heads, config.output_size
-    conformer = Conformer(FEATURES, width, config.linear_units, heads, config.num_blocks)
+    conformer = Conformer(features, width, config.linear_units, heads, config.num_blocks)
     return conformer, Perceiver(width, dim, latents, heads, config.perceiver_mult)
