@@ -72,8 +72,7 @@ class _Node:
 
 @dataclass
 class _Job:
-    """One request on its way: `paths` end its beams, `scores` (beams,) rank them, `ended` are finished ones, `best` is
-    the score of the likeliest candidate of the last step."""
+    """One request on its way: `paths` end its beams, `scores` (beams,) rank them, `ended` are finished ones."""
 
     index: int
     request: Request
@@ -81,7 +80,6 @@ class _Job:
     paths: list[_Node | None]
     scores: Tensor
     ended: list[tuple[float, _Node | None, bool]] = field(default_factory=list)
-    best: float = 0.0
 
 
 class _Loop:
@@ -245,7 +243,6 @@ class _Search(_Loop):
                 taken.append(rank)
             elif rank < self.beams:
                 self._end(job, value, job.paths[parent], step + 1, True)
-        job.best = values[0]
         return taken[: self.beams]
 
     def _end(self, job: _Job, score: float, path: _Node | None, length: int, stopped: bool) -> None:
@@ -257,7 +254,7 @@ class _Search(_Loop):
             for score, path in zip(job.scores.tolist(), job.paths):
                 self._end(job, score, path, written, job.request.length is not None)
             return True
-        attainable = job.best / written**self.sampling.length_penalty
+        attainable = float(job.scores.max()) / written**self.sampling.length_penalty
         return len(job.ended) == self.beams and job.ended[-1][0] >= attainable
 
 

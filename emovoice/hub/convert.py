@@ -7,6 +7,7 @@ of, so that converting again finds nothing to do. Memory holds at most a piece o
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import struct
 from collections.abc import Callable, Iterable, Mapping
@@ -236,9 +237,9 @@ def _write_piece(file: BinaryIO, name: str, piece: torch.Tensor, dtype: torch.dt
     import torch
 
     if piece.dtype != dtype:
-        converted = piece.to(dtype)
-        if bool((torch.isinf(converted) & torch.isfinite(piece)).any()):
+        largest = max(abs(bound.item()) for bound in piece.aminmax())
+        if torch.finfo(dtype).max < largest < math.inf:
             raise ModelError("a number is too large for fp16", field="tensor", value=name,
                              remedy="Convert with --precision bf16 or fp32")  # fmt: skip
-        piece = converted
+        piece = piece.to(dtype)
     return file.write(piece.view(torch.uint8).numpy().data)

@@ -2,9 +2,9 @@
 
 `python -m emovoice.testing.bench_t2s` prints JSON. Both run the same random weights at the published size (24 layers,
 1280 channels, 8194 codes) with the published sampling, once with one sequence and once with three beams. A figure is
-(codes - 1) / (time for all codes - time for one), so that reading the prompt is left out; the best of the rounds, which
-take turns. Seconds of the clock are what a user waits; seconds of the processor also hold, for one thread, where other
-work takes turns on the same cores. It needs 3 GB of memory and about a minute; `--layers 2` is a quick look.
+one over the median time of a step; reading the prompt is left out. The ways take turns in each round. Wall seconds are
+what a user waits; seconds of the processor still mean something, with one thread, where other work shares the cores.
+It needs 4 GB of memory and about a minute; `--layers 2` is a quick look.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ar_tts.unified import UnifiedVoice
 
 PROMPT_ROWS = 100
+_Way: TypeAlias = "tuple[torch.nn.Module, Callable[[], object]]"  # the head that every step uses, and a run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,9 +59,9 @@ def measure(layers: int, dim: int, codes: int, rounds: int, threads: int | None 
         plain, rounded, theirs = _models(layers, dim)
         rates: dict[str, dict[str, dict[str, float]]] = {}
         for beams in (1, 3):
-            ways = {"transformers": _theirs(theirs, beams), "float32": _ours(plain, beams),
-                    "int8": _ours(rounded, beams)}
-            rates[f"beams={beams}"] = _rates(ways, codes, rounds)
+            ways = {"transformers": _theirs(theirs, beams, codes), "float32": _ours(plain, beams, codes),
+                    "int8": _ours(rounded, beams, codes)}
+            rates[f"beams={beams}"] = _rates(ways, rounds)
         kept = _kept(plain, rounded, codes)
     ratios = {beams: {clock: {way: round(rate / each["transformers"], 2) for way, rate in each.items()}
                       for clock, each in clocks.items()} for beams, clocks in rates.items()}
@@ -106,15 +109,15 @@ def _prompt(dim: int) -> torch.Tensor:
     return 0.02 * torch.randn(1, PROMPT_ROWS, dim, generator=torch.Generator().manual_seed(1))
 
 
-def _ours(model: UnifiedVoice, beams: int) -> Callable[[int], object]:
+def _ours(model: UnifiedVoice, beams: int, codes: int) -> _Way:
     from ar_tts.generate import Request, write
     from ar_tts.sampling import CodeSampling, LengthTarget
 
-    prompt = _prompt(model.config.model_dim)
-    return lambda codes: write(model, [Request(prompt, 0, LengthTarget(codes))], CodeSampling(beams=beams))
+    prompt, length = _prompt(model.config.model_dim), LengthTarget(codes)
+    return model.mel_head, lambda: write(model, [Request(prompt, 0, length)], CodeSampling(beams=beams))
 
 
-def _theirs(model: Any, beams: int) -> Callable[[int], object]:
+def _theirs(model: Any, beams: int, codes: int) -> _Way:
     import torch
 
     prompt = _prompt(model.config.n_embd)
@@ -123,23 +126,27 @@ def _theirs(model: Any, beams: int) -> Callable[[int], object]:
     if beams > 1:
         published["length_penalty"] = 0.0
     mask = torch.ones(prompt.shape[:2], dtype=torch.long)
-    return lambda codes: model.generate(inputs_embeds=prompt, attention_mask=mask, max_new_tokens=codes, use_cache=True,
-                                        eos_token_id=None, pad_token_id=0, **published)
+    return model.lm_head, lambda: model.generate(inputs_embeds=prompt, attention_mask=mask, max_new_tokens=codes,
+                                                 use_cache=True, eos_token_id=None, pad_token_id=0, **published)
 
 
-def _rates(ways: dict[str, Callable[[int], object]], codes: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Clock -> way -> codes per second of that clock, the best of all rounds."""
+def _rates(ways: dict[str, _Way], rounds: int) -> dict[str, dict[str, float]]:
+    """Clock -> way -> codes per second of that clock: one over the median time from one use of the head to the next."""
     clocks = {"wall": time.perf_counter, "processor": time.process_time}
-    best = {clock: dict.fromkeys(ways, 0.0) for clock in clocks}
+    steps: dict[tuple[str, str], list[float]] = {(clock, way): [] for clock in clocks for way in ways}
     for _ in range(rounds):
-        for name, run in ways.items():
-            marks = [[read() for read in clocks.values()]]
-            for count in (1, codes):
-                run(count)
-                marks.append([read() for read in clocks.values()])
-            for clock, started, first, done in zip(clocks, *marks):
-                best[clock][name] = max(best[clock][name], round((codes - 1) / (done - 2 * first + started), 2))
-    return best
+        for way, (head, run) in ways.items():
+            marks: list[list[float]] = []
+
+            def mark(*_: object, to: list[list[float]] = marks) -> None:
+                to.append([read() for read in clocks.values()])
+
+            hook = head.register_forward_hook(mark)
+            run()
+            hook.remove()
+            for clock, times in zip(clocks, zip(*marks)):
+                steps[clock, way] += [after - before for before, after in pairwise(times)]
+    return {clock: {way: round(1 / statistics.median(steps[clock, way]), 2) for way in ways} for clock in clocks}
 
 
 def _kept(plain: UnifiedVoice, rounded: UnifiedVoice, codes: int) -> float:

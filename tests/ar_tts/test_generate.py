@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ar_tts.generate import Request, write
 from ar_tts.sampling import CodeSampling, LengthTarget
-from ar_tts.unified import Asked, UnifiedVoice
+from ar_tts.unified import Asked, UnifiedVoice, unified_voice
 from tests.ar_tts.published import noise, prompt, small
 
 GREEDY = CodeSampling(sample=False, beams=1, repetition_penalty=1.0, max_codes=24)
@@ -104,11 +104,23 @@ def test_a_tolerant_length_stays_within_its_window(model: UnifiedVoice, beams: i
     assert found <= set(range(9, 16)) and len(found) > 1
 
 
-def test_the_limit_is_told_from_an_end(model: UnifiedVoice) -> None:
-    never = LengthTarget(9)
-    assert write(model, [Request(prompt(model, 5), 0, never)], replace(DRAWN, max_codes=9))[0].stopped
-    requests = [Request(prompt(model, 5), seed) for seed in range(60)]
-    assert {written.stopped for written in write(model, requests, replace(DRAWN, max_codes=2))} == {True, False}
+def stopping_at(model: UnifiedVoice, code: int) -> UnifiedVoice:
+    """A model that stops at another code: random weights hardly ever choose one certain code."""
+    other = unified_voice(replace(model.config, stop_mel_token=code)).eval().requires_grad_(False)
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+@pytest.mark.parametrize("sampling", [DRAWN, BEAMS])
+def test_the_limit_is_told_from_an_end(model: UnifiedVoice, sampling: CodeSampling) -> None:
+    rows, sampling = prompt(model, 5), replace(sampling, max_codes=9)
+    assert write(model, [Request(rows, 0, LengthTarget(9))], sampling)[0].stopped
+    free = write(model, [Request(rows)], sampling)[0]
+    assert len(free.codes) == 9 and not free.stopped
+    stopping = stopping_at(model, int(free.codes[4]))
+    written = write(stopping, [Request(rows, seed) for seed in range(12)], sampling)
+    assert any(w.stopped and len(w.codes) < 9 for w in written)
+    assert all(w.stopped or len(w.codes) == 9 for w in written)
 
 
 def test_no_request_no_codes(model: UnifiedVoice) -> None:
@@ -154,19 +166,21 @@ def test_beam_search_finds_what_transformers_finds(beams: int, penalty: float, l
     other = same_gpt2(model)
     sampling = CodeSampling(sample=False, beams=beams, repetition_penalty=penalty, length_penalty=length_penalty,
                             max_codes=30, allow_start=True)  # fmt: skip
-    ended = 0
-    for seed in range(8):
+    ended = []
+    for seed in range(4):
         rows = prompt(model, 5, seed)
-        start = model.code_rows(torch.tensor([[40]]))
-        found = other.generate(
-            inputs_embeds=torch.cat([rows, start], 1), attention_mask=torch.ones(1, rows.shape[1] + 1), do_sample=False,
-            num_beams=beams, repetition_penalty=penalty, length_penalty=length_penalty, max_new_tokens=30,
-            eos_token_id=41, pad_token_id=41,
-        )[0].tolist()  # fmt: skip
-        written = write(model, [Request(rows)], sampling)[0]
-        assert written.codes.tolist() == [code for code in found if code != 41]
-        ended += written.stopped
-    assert ended > 0
+        opening = torch.cat([rows, model.code_rows(torch.tensor([[40]]))], 1)
+        never = write(model, [Request(rows)], sampling)[0].codes.tolist()
+        for stop in {41, never[3], never[9]}:
+            found = other.generate(
+                inputs_embeds=opening, attention_mask=torch.ones(opening.shape[:2]), do_sample=False, num_beams=beams,
+                repetition_penalty=penalty, length_penalty=length_penalty, max_new_tokens=30, eos_token_id=stop,
+                pad_token_id=stop,
+            )[0].tolist()  # fmt: skip
+            written = write(stopping_at(model, stop), [Request(rows)], sampling)[0]
+            assert written.codes.tolist() == [code for code in found if code != stop]
+            ended.append((written.stopped, len(written.codes)))
+    assert len(set(ended)) > 2
 
 
 def test_rows_of_a_cache_move_all_at_once(model: UnifiedVoice) -> None:

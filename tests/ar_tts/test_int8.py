@@ -71,7 +71,7 @@ def test_a_rounded_model_writes_nearly_the_same() -> None:
     likeliest = [m.mel_head(hidden).argmax(-1) for m, hidden in ((model, one), (rounded_model, other))]
     assert float((likeliest[0] == likeliest[1]).float().mean()) > 0.9
     requests = [Request(prompt(model, 3 + 5 * i, i), i, LengthTarget(20)) for i in range(3)]
-    for sampling in (CodeSampling(beams=1), CodeSampling()):
+    for sampling in (CodeSampling(beams=1, max_codes=40), CodeSampling(max_codes=40)):
         together = write(rounded_model, requests, sampling)
         for request, written in zip(requests, together, strict=True):
             assert written.codes.tolist() == write(rounded_model, [request], sampling)[0].codes.tolist()

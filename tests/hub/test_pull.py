@@ -305,3 +305,12 @@ def test_ctrl_c_and_again_in_real_processes(tmp_path: Path) -> None:
         assert hub.ranges("gpt.pth") == [f"bytes={10 * 2**20}-"]
         assert hub.ranges("config.yaml") == []
     assert (tmp_path / "gpt.pth").read_bytes() == large
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["pull"], ["check"], ["convert"]])
+def test_help_has_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["models", *command, "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert "examples:" in shown and f"emovoice models {' '.join(command)}".strip() in shown
