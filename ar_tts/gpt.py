@@ -4,6 +4,7 @@ Shapes: B batch, T positions, C width, H heads.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,17 +27,46 @@ class Conv1D(nn.Module):
 
 @dataclass
 class Cache:
-    """Keys and values of every layer, (layers, B, H, limit, C / H); `length` positions are filled."""
+    """Keys and values of every layer, (layers, B, H, limit, C / H); `length` positions are filled.
+
+    `keep` (B, limit) is False on padding that nothing may attend to; None where there is none.
+    """
 
     keys: Tensor
     values: Tensor
     length: int = 0
+    keep: Tensor | None = None
 
     @classmethod
     def empty(cls, layers: int, batch: int, heads: int, limit: int, head_dim: int, like: Tensor) -> Cache:
         """Room for `limit` positions, on the device and in the precision of `like`."""
         shape = (layers, batch, heads, limit, head_dim)
-        return cls(like.new_zeros(shape), like.new_zeros(shape))
+        return cls(like.new_empty(shape), like.new_empty(shape))  # memory that is never written is never committed
+
+    def repeated(self, times: int) -> Cache:
+        """Every row `times` times, one after another."""
+        if times == 1:
+            return self
+        layers, batch, heads, limit, head_dim = self.keys.shape
+        other = Cache.empty(layers, batch * times, heads, limit, head_dim, self.keys)
+        for new, old in ((other.keys, self.keys), (other.values, self.values)):
+            new[:, :, :, : self.length] = old[:, :, :, : self.length].repeat_interleave(times, 1)
+        other.length = self.length
+        other.keep = None if self.keep is None else self.keep.repeat_interleave(times, 0)
+        return other
+
+    def copy(self, moves: Sequence[tuple[int, int, int]]) -> None:
+        """(to, from, start): row `to` becomes row `from` in the positions from `start` on. All moves happen at once."""
+        for all_rows in (self.keys, self.values):
+            taken = [all_rows[:, source, :, start : self.length].clone() for _, source, start in moves]
+            for (target, _, start), rows in zip(moves, taken, strict=True):
+                all_rows[:, target, :, start : self.length] = rows
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Only these rows, in this order, from now on. `rows` ascend, so that few have to move."""
+        self.copy([(target, source, 0) for target, source in enumerate(rows) if target != source])
+        self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
+        self.keep = None if self.keep is None else self.keep[list(rows)]
 
 
 class Attention(nn.Module):
@@ -49,8 +79,8 @@ class Attention(nn.Module):
         self.c_proj = Conv1D(dim, dim)
 
     def forward(self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None = None) -> Tensor:
-        """(B, T, C) -> (B, T, C). With a cache, x are the positions after those it holds; `mask` (B, 1, T, T) replaces
-        the causal mask in training."""
+        """(B, T, C) -> (B, T, C). With a cache, x are the positions after those it holds; `mask` (B, 1, T, S) over all
+        S positions replaces the causal mask."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.c_attn(x).chunk(3, -1))
         causal = True
         if cache is not None:
@@ -109,13 +139,16 @@ class GPT(nn.Module):
     def forward(self, x: Tensor, cache: Cache | None = None, keep: Tensor | None = None) -> Tensor:
         """(B, T, C) embeddings -> (B, T, C) hidden states; a given cache is filled further.
 
-        `keep` (B, T) is False on padding that nothing may attend to (training only).
+        `keep` (B, T) is False on padding that nothing may attend to, without a cache; a cache brings its own.
         """
-        mask = None if keep is None else _causal(keep)
+        rows = x.shape[1]
+        if cache is not None:
+            keep = None if cache.keep is None else cache.keep[:, : cache.length + rows]
+        mask = None if keep is None else _causal(keep, rows)
         for layer, block in enumerate(self.h):
             x = block(x, cache, layer, mask)
         if cache is not None:
-            cache.length += x.shape[1]
+            cache.length += rows
         return self.ln_f(x)
 
     def new_cache(self, batch: int, limit: int) -> Cache:
@@ -124,9 +157,8 @@ class GPT(nn.Module):
         return Cache.empty(len(self.h), batch, self.heads, limit, weight.shape[0] // self.heads, weight)
 
 
-def _causal(keep: Tensor) -> Tensor:
-    """(B, T) -> (B, 1, T, T); every position sees itself, so that no row of the softmax is empty."""
-    size = keep.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool, device=keep.device).tril()
-    own = torch.eye(size, dtype=torch.bool, device=keep.device)
-    return ((causal & keep[:, None]) | own)[:, None]
+def _causal(keep: Tensor, rows: int) -> Tensor:
+    """(B, S) -> (B, 1, rows, S) for the last `rows` of S positions; each sees itself: no softmax may be empty."""
+    at = torch.arange(keep.shape[1], device=keep.device)
+    own = at[-rows:, None]
+    return (((at <= own) & keep[:, None]) | (at == own))[:, None]

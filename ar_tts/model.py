@@ -2,8 +2,9 @@
 
 Sequence: [speaker + emotion] [slot A] [slot B] [text_start, text, text_stop] [code_start, codes ...]. Slot A holds the
 number of codes to write, embedded by the table of code positions (the paper's W_num = W_sem), slot B a constant; the
-"free" constant in slot A leaves the length to the model. Names and shapes follow the published state dict, of which
-this is the variant with one speaker row; `reader` (see reader.py) is our addition for small models.
+"free" constant in slot A leaves the length to the model. Names and shapes follow the published state dict as far as
+they have parts in common; `reader` (see reader.py) is our addition for small models. The published models themselves
+are in unified.py.
 
 Shapes: B batch, L text with start and stop, K codes, C width, E emotion size.
 """
@@ -24,7 +25,7 @@ FREE = 0  # row of speed_emb that stands for "any length"
 
 @dataclass(frozen=True)
 class TextToCodesConfig:
-    """Sizes. `codes` and `text` count the symbols without start and stop. `reader=None` is the published model."""
+    """Sizes. `codes` and `text` count the symbols without start and stop."""
 
     dim: int = 192
     layers: int = 6

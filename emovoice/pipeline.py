@@ -14,6 +14,7 @@ from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
 from emovoice.encoder.phones import classes_of_text, heard, windows
 from emovoice.errors import ModelError
+from emovoice.pipelines import VectorPipeline
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 from emovoice.timing import allot
@@ -63,7 +64,7 @@ def _without_tail(steps: Iterable[Step]) -> list[Step]:
     return kept[: loud[-1] + 1 + _TAIL_CODES] if len(loud) else kept
 
 
-class Pipeline:
+class Pipeline(VectorPipeline):
     """The modules of one bundle, loaded. Methods keep no state: equal arguments give equal samples."""
 
     sample_rate = RATE_HZ

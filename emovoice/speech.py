@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from emovoice.audio import Audio
 from emovoice.errors import ModelError
+from emovoice.pipelines import AnySentence
 from emovoice.writing import peak_warnings
-
-if TYPE_CHECKING:
-    from emovoice.pipeline import Pipeline
-    from emovoice.text import Sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,19 +23,19 @@ class Plan:
         sentences: S of them, in the order they are spoken.
         length_samples: S lengths to speak them in; None for the free length.
         gap_samples: S - 1 silences between them.
-        timbre: float32 (192,).
-        emotion: float32 (256,).
+        timbre: what the pipeline made of the voice; for our own models float32 (192,).
+        emotion: what it made of the emotion; for our own models float32 (256,).
         seed: every sentence gets its own seed from this one and its index.
         asked_s: the length asked for, or None.
         voice: the name of the voice.
         warnings: what there is to say already.
     """
 
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[AnySentence, ...]
     length_samples: tuple[int | None, ...]
     gap_samples: tuple[int, ...]
-    timbre: np.ndarray
-    emotion: np.ndarray
+    timbre: Any
+    emotion: Any
     seed: int
     asked_s: float | None
     voice: str
@@ -63,7 +60,7 @@ class Speech(Iterator[np.ndarray]):
         sentences_done: how many have been spoken.
     """
 
-    def __init__(self, pipeline: Pipeline, plan: Plan, spent_s: float = 0.0) -> None:
+    def __init__(self, pipeline: Any, plan: Plan, spent_s: float = 0.0) -> None:
         self.rate = pipeline.sample_rate
         self.voice = plan.voice
         self.asked_s = plan.asked_s
@@ -106,7 +103,7 @@ class Speech(Iterator[np.ndarray]):
         samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
         return Audio(samples, self.rate, self.asked_s, self.real_time_factor, self.warnings)
 
-    def _speak(self, pipeline: Pipeline, plan: Plan) -> Iterator[np.ndarray]:
+    def _speak(self, pipeline: Any, plan: Plan) -> Iterator[np.ndarray]:
         for index, sentence in enumerate(plan.sentences):
             if index:
                 yield np.zeros(plan.gap_samples[index - 1], dtype=np.float32)
@@ -117,8 +114,7 @@ class Speech(Iterator[np.ndarray]):
                 length_samples=plan.length_samples[index],
                 seed=sentence_seed(plan.seed, index),
             )
-            for chunk in chunks:
-                yield _checked(chunk, sentence)
+            self._plan_warnings += yield from _all_checked(chunks, sentence)
             self.sentences_done = index + 1
 
 
@@ -128,7 +124,17 @@ def sentence_seed(seed: int, index: int) -> int:
     return int(state[0] >> np.uint64(1))
 
 
-def _checked(chunk: np.ndarray, sentence: Sentence) -> np.ndarray:
+def _all_checked(chunks: Iterator[np.ndarray], sentence: AnySentence) -> Generator[np.ndarray, None, tuple[str, ...]]:
+    """The chunks of a sentence; returns what its generator returns: warnings that nobody knew before, or None."""
+    while True:
+        try:
+            chunk = next(chunks)
+        except StopIteration as end:
+            return end.value or ()
+        yield _checked(chunk, sentence)
+
+
+def _checked(chunk: np.ndarray, sentence: AnySentence) -> np.ndarray:
     samples = np.asarray(chunk, dtype=np.float32)
     if not np.isfinite(samples).all():
         raise ModelError(

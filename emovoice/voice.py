@@ -15,8 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as tensor_file
 
-from emovoice.audio import Source
+from emovoice.audio import SHORTEST_S, Source
 from emovoice.errors import EmovoiceError, InputError, ModelError
+from emovoice.waveform import LOWEST_RATE_HZ
 from emovoice.writing import check_target, whole_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ TIMBRE_SIZE, EMOTION_SIZE = 192, 256
 DEFAULT_VOICE = "default"
 ENDING = ".safetensors"
 
-_LARGEST_FILE_BYTES = 2**20  # a voice takes 2 kB
+LONGEST_RECORDING_S = 15
+HIGHEST_RECORDING_HZ = 24_000
+
+_LARGEST_FILE_BYTES = 2**21  # a voice takes 2 kB, and with a recording up to 1.5 MB
 _HASH_KEY = "content_sha256"
 
 
@@ -36,8 +40,8 @@ _HASH_KEY = "content_sha256"
 class Voice:
     """A timbre, the emotion it was recorded in, and what is known about it.
 
-    Two voices are equal, and hash the same, when timbre, emotion and accent are the same to the last bit; the
-    name and where it came from are labels.
+    Two voices are equal, and hash the same, when timbre, emotion, accent and recording are the same to the last bit;
+    the name and where it came from are labels.
 
     Attributes:
         name: what to call it.
@@ -47,9 +51,13 @@ class Voice:
         model: the model whose encoder made it; "" for a voice that comes with emovoice.
         source: where it came from, in words.
         warnings: what was noticed about the recording it was made from; not saved.
+        recording: float32 (n,), read-only: the recording itself, mono, at most 15 s, for models that continue it;
+            None where the model it was made with does not need it.
+        recording_hz: its rate, 4 to 24 kHz; 0 without one.
 
     Raises:
-        InputError: a vector of the wrong size or with NaN or infinite numbers, an unknown accent.
+        InputError: a vector of the wrong size or with NaN or infinite numbers, an unknown accent, a recording that
+            is too long or of another rate.
     """
 
     name: str
@@ -59,11 +67,17 @@ class Voice:
     model: str = ""
     source: str = ""
     warnings: tuple[str, ...] = ()
+    recording: np.ndarray | None = None
+    recording_hz: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timbre", _vector(self.timbre, TIMBRE_SIZE, "timbre"))
         object.__setattr__(self, "emotion", _vector(self.emotion, EMOTION_SIZE, "emotion"))
         check_accent(self.accent)
+        if self.recording is not None:
+            object.__setattr__(self, "recording", _recorded(self.recording, self.recording_hz))
+        elif self.recording_hz:
+            raise InputError("a rate without a recording", field="recording_hz", value=self.recording_hz)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Voice):
@@ -75,9 +89,12 @@ class Voice:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over timbre, emotion and accent: the same for the same voice, on any machine."""
-        numbers = self.timbre.astype("<f4").tobytes() + self.emotion.astype("<f4").tobytes()
-        return hashlib.sha256(numbers + self.accent.encode()).hexdigest()
+        """SHA-256 over timbre, emotion, accent and recording: the same for the same voice, on any machine."""
+        digest = hashlib.sha256(self.timbre.astype("<f4").tobytes() + self.emotion.astype("<f4").tobytes())
+        digest.update(self.accent.encode())
+        if self.recording is not None:
+            digest.update(str(self.recording_hz).encode() + self.recording.astype("<f4").tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def from_audio(
@@ -129,8 +146,12 @@ class Voice:
             "source": self.source,
             _HASH_KEY: self.content_hash,
         }
+        tensors = {"timbre": self.timbre, "emotion": self.emotion}
+        if self.recording is not None:
+            tensors["recording"] = self.recording
+            metadata["recording_hz"] = str(self.recording_hz)
         with whole_file(target) as file:
-            file.write(tensor_file.save({"timbre": self.timbre, "emotion": self.emotion}, metadata))
+            file.write(tensor_file.save(tensors, metadata))
         return target
 
 
@@ -197,6 +218,8 @@ def _from_bytes(data: bytes, origin: str) -> Voice:
             accent=metadata.get("accent", "us"),  # type: ignore[arg-type]  # checked by Voice itself
             model=metadata.get("model", ""),
             source=metadata.get("source", ""),
+            recording=tensors.get("recording"),
+            recording_hz=int(metadata.get("recording_hz", 0)),
         )
     except (SafetensorError, KeyError, ValueError, TypeError, InputError) as error:
         reason = "a tensor is missing" if isinstance(error, KeyError) else str(error)
@@ -220,6 +243,21 @@ def _damaged(origin: str, reason: str) -> ModelError:
         value=origin,
         remedy="Make it again with `emovoice voices make`.",
     )
+
+
+def _recorded(values: np.ndarray, rate_hz: int) -> np.ndarray:
+    """A read-only float32 copy (n,)."""
+    samples = np.array(values, dtype=np.float32)
+    if type(rate_hz) is not int or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RECORDING_HZ:
+        raise InputError(f"a voice keeps its recording at {LOWEST_RATE_HZ} to {HIGHEST_RECORDING_HZ} Hz",
+                         field="recording_hz", value=rate_hz)  # fmt: skip
+    if samples.ndim != 1 or not SHORTEST_S * rate_hz <= len(samples) <= LONGEST_RECORDING_S * rate_hz:
+        raise InputError(f"a voice keeps {SHORTEST_S} to {LONGEST_RECORDING_S} s of mono", field="recording",
+                         value=samples.shape)  # fmt: skip
+    if not np.isfinite(samples).all():
+        raise InputError("the recording holds numbers that are NaN or infinite", field="recording", value="not finite")
+    samples.setflags(write=False)
+    return samples
 
 
 def _vector(values: np.ndarray, size: int, field: str) -> np.ndarray:

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from emovoice.errors import InputError, ModelError
+from emovoice.pipelines import VectorPipeline
 from emovoice.text import Reading, Sentence
 
 SAMPLES_PER_CHARACTER = 1500
 CHUNK_SAMPLES = 4000
 
 
-class FakePipeline:
+class FakePipeline(VectorPipeline):
     """Noise that depends on everything it was asked with, in chunks, in exactly the length asked for."""
 
     sample_rate = 24_000

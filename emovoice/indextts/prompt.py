@@ -61,17 +61,27 @@ class SpeakerPrompt:
     warnings: tuple[str, ...] = ()
 
 
-@torch.inference_mode()
 def speaker_prompt(source: Source, encoders: PromptEncoders, *, limits: Limits = DEFAULT_LIMITS) -> SpeakerPrompt:
     """All that is needed of the recording of a speaker. Raises AudioError."""
     samples, rate, notes = read_prompt(source, limits=limits)
+    return encoded(samples, rate, encoders, notes)
+
+
+@torch.inference_mode()
+def encoded(samples: np.ndarray, rate: int, encoders: PromptEncoders, notes: tuple[str, ...] = ()) -> SpeakerPrompt:
+    """Of samples (n,) that `read_prompt` has looked at."""
     wave_22k, wave_16k = speaker_waves(samples, rate)
     features = encoders.features(wave_16k)
     content = features if encoders.codec is None else encoders.codec.quantise(_at(features, encoders.codec))[1]
     mel = encoders.mel(wave_22k[None].to(encoders.mel.window.device))
     condition = encoders.s2m.conditions(_at(content, encoders.s2m), mel.shape[-1])
-    style = encoders.speaker(_at(fbank(wave_16k)[None], encoders.speaker))
-    return SpeakerPrompt(features, style, mel, condition, notes)
+    return SpeakerPrompt(features, style_of(wave_16k, encoders.speaker), mel, condition, notes)
+
+
+@torch.inference_mode()
+def style_of(wave_16k: Tensor, speaker: CampPlus) -> Tensor:
+    """(n,) at 16 kHz -> (1, 192) CAM++ embedding."""
+    return speaker(_at(fbank(wave_16k)[None], speaker))
 
 
 @torch.inference_mode()
