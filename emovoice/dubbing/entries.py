@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from emovoice.dubbing import marks
 from emovoice.dubbing.cues import Cue, Key, Remark, Timeline
@@ -83,7 +84,7 @@ def _defects(cues: Sequence[Cue], ordered: Sequence[Cue]) -> list[Remark]:
         if latest is not None and cue.start_ms < latest.end_ms:
             overlaps.append(cue)
         latest = cue if latest is None or cue.end_ms > latest.end_ms else latest
-    late = [cue for before, cue in zip(cues, cues[1:]) if cue.start_ms < before.start_ms]
+    late = [cue for before, cue in pairwise(cues) if cue.start_ms < before.start_ms]
     repeated = Counter((cue.start_ms, cue.end_ms, cue.text, cue.character) for cue in cues)
     kinds = [
         ("overlap", "begin before an earlier one ends; their slots are cut apart", overlaps),

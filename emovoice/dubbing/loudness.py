@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -176,6 +177,7 @@ def limited(samples: np.ndarray, gain: float, ceiling_dbtp: float, block: int = 
         yield (piece * smooth[:, None])[start - low : start - low + block].astype(np.float32)
 
 
+@cache
 def _interpolator() -> np.ndarray:
     """A windowed sinc for four times the rate."""
     half = _TAPS * _OVERSAMPLING

@@ -34,7 +34,7 @@ _LARGEST_WAV_BYTES = 2**32 - 2**16
 # No playlists: they name other files, and would have them opened. A file is read through its own bytes alone.
 _READING = {
     "protocol_whitelist": "file,crypto,data",
-    "format_whitelist": "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,caf,ac3,eac3,dts,gxf,mxf",
+    "format_whitelist": "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,wav,w64,flac,mp3,aac,aiff,caf,ac3,eac3,dts,mxf",
 }
 _EXACT = {"fflags": "bitexact"}
 _GAP_S = 0.03
@@ -80,7 +80,8 @@ def probe(path: str | os.PathLike[str]) -> Media:
         return Media(length_s, video.average_rate if video else None, tracks, channels)
 
 
-def sound(path: str | os.PathLike[str], channels: int, total: int | None = None, track: int = 0) -> Iterator[np.ndarray]:
+def sound(path: str | os.PathLike[str], channels: int, total: int | None = None, track: int = 0
+          ) -> Iterator[np.ndarray]:
     """A file's sound as `(n, channels)` float32 blocks at 48 kHz, in step with its picture.
 
     Args:

@@ -98,7 +98,8 @@ def _read_blocks(text: str) -> tuple[list[Entry], list[Remark]]:
     if uncounted:
         remarks.append(Remark("counters", f"{uncounted} cues have no counter; numbered by their order"))
     if long:
-        remarks.append(Remark("long-stamps", f"{long} cues lie beyond {_LONGEST_H} hours; shift them if that is a slip"))
+        what = f"{long} cues lie beyond {_LONGEST_H} hours; shift them if that is a slip"
+        remarks.append(Remark("long-stamps", what))
     return entries, remarks
 
 

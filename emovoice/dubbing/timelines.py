@@ -1,6 +1,6 @@
 """Timelines from and to files, and what a side file says about their cues.
 
-Reading: `read("film.srt")`. To add a format, write a module with `ENDINGS`, `read` and `write`, and name it in `_FORMATS`.
+To add a format, write a module with `ENDINGS`, `read` and `write`, and name it in `ENDINGS`, `_parsed` and `write`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def read_yaml(path: str | os.PathLike[str], what: str) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"the {what} is not YAML: {str(error).splitlines()[0]}", field=what, value=str(path)) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"the {what} is not YAML: {reason}", field=what, value=str(path)) from error
     if not isinstance(found, Mapping):
         raise InputError(f"the {what} holds no names and values", field=what, value=str(path))
     return found
@@ -102,7 +103,8 @@ def numbers(text: str) -> tuple[int, ...]:
     found: list[int] = []
     for piece in text.split(","):
         first, dash, last = piece.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) - int(first) not in range(10**6)):
+        fine = first.isdigit() and (not dash or last.isdigit())
+        if not fine or (dash and int(last) - int(first) not in range(10**6)):
             raise InputError("cues are numbers and ranges", field="cues", value=text, remedy="Write 12,40-44.")
         found.extend(range(int(first), int(last or first) + 1))
     return tuple(dict.fromkeys(found))
