@@ -214,18 +214,18 @@ def _write_stems(job: Job, clips: Sequence[Placed], duck_db: float, gain_db: flo
     for character in dict.fromkeys(clip.character for clip in clips):
         own = [clip for clip in clips if clip.character == character]
         media.write_sound(folder / f"{safe_name(character)}.wav",
-                          (block * factor for block in dialogue(own, job.total)), 1, job.total)
+                          (block * np.float32(factor) for block in dialogue(own, job.total)), 1, job.total)
     if job.bed:
         gains, at = mix.ducking([clip.fit for clip in clips], duck_db), 0
 
         def lowered() -> Iterator[np.ndarray]:
             nonlocal at
             for block in _bed(job):
-                yield block * gains(at, len(block)) * factor
+                yield block * gains(at, len(block)) * np.float32(factor)
                 at += len(block)
 
         media.write_sound(folder / "bed.wav", lowered(), job.channels, job.total)
 
 
-def _factor(gain_db: float) -> np.float32:
-    return np.float32(10 ** (gain_db / 20))
+def _factor(gain_db: float) -> float:
+    return float(10 ** (gain_db / 20))

@@ -82,6 +82,11 @@ class Slot:
         """Samples up to the limit."""
         return self.limit - self.start
 
+    @property
+    def useful_room(self) -> int:
+        """The room, as far as a take could ever fill it: what lies beyond may change without touching this cue."""
+        return min(self.room, max(self.length, round(1.25 * self.estimate)))
+
 
 @dataclass(frozen=True)
 class Fit:

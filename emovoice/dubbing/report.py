@@ -153,9 +153,9 @@ def _html_row(entry: Mapping[str, Any], clip: Path | None, in_front: bool) -> st
     emotions = [html.escape(_shown(entry[name] or "neutral" if entry["take"] is not None else "")) for name in
                 ("emotion_asked", "emotion_measured")]
     take = f"{entry['take']} of {entry['takes']}" if entry["take"] is not None else ""
+    lufs = _figure(entry["lufs"], "")
     columns = [*(f"<td>{cell}" for cell in cells), *(f"<td class=n>{cell}" for cell in [*numbers, *scores]),
-               *(f"<td>{cell}" for cell in emotions), f"<td class=n>{_figure(entry['lufs'], '')}", f"<td class=n>{take}",
-               f"<td>{player}", f"<td>{remarks}"]
+               *(f"<td>{cell}" for cell in emotions), f"<td class=n>{lufs}<td class=n>{take}<td>{player}<td>{remarks}"]
     return f"<tr{' class=fault' if fault else ''}>{''.join(columns)}\n"
 
 

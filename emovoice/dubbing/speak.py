@@ -86,7 +86,7 @@ class Speaker:
         return Taken(request.key, {**record, **more}, samples, self.engine.pipeline.sample_rate)
 
     def _spoken(self, request: Request) -> tuple[np.ndarray, dict[str, Any]]:
-        how = {"timbre": request.voice, "emotion": request.weights, "intensity": 1.0}
+        how: dict[str, Any] = {"timbre": request.voice, "emotion": request.weights, "intensity": 1.0}
         free_s = self.engine.estimate(request.text, **how)
         free = round(free_s * PROGRAMME_RATE_HZ)
         asked_s = ask(request.length, request.room, free, request.policy) / PROGRAMME_RATE_HZ

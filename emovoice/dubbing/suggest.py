@@ -1,4 +1,4 @@
-"""A cast from the original: for each character the clearest stretches of its lines, in a sound file, and a cast file."""
+"""A cast from the original: the clearest stretches of each character's lines as sound files, and a cast file."""
 
 from __future__ import annotations
 
@@ -67,8 +67,10 @@ def suggest(original: str, timeline: Timeline, output: Path, force: bool = False
         if made.path is None:
             remarks.append(Remark("reference", f"{character}: no usable speech was found", fault=True))
         elif made.speech_s < 3:
-            remarks.append(Remark("reference", f"{character}: only {made.speech_s:.1f} s of speech; 5 to 15 s are better"))
-    rows = {one.character: {"voice": f"{folder.name}/{one.path.name}" if one.path else "default"} for one in suggestions}
+            what = f"{character}: only {made.speech_s:.1f} s of speech; 5 to 15 s are better"
+            remarks.append(Remark("reference", what))
+    rows = {one.character: {"voice": f"{folder.name}/{one.path.name}" if one.path else "default"}
+            for one in suggestions}  # fmt: skip
     with whole_file(target) as file:
         file.write(b"# A voice belongs to a person: ask before you use it.\n")
         file.write(yaml.safe_dump({"characters": rows}, sort_keys=False, allow_unicode=True).encode())

@@ -40,7 +40,7 @@ class Line:
         policy = job.options.policy
         return journals.key_of(
             text=self.cue.text, voice=self.voice_key, weights=[round(weight, 6) for weight in self.direction.weights],
-            length=self.slot.length, room=self.slot.room, seed=job.options.seed + take - 1, model=job.sha,
+            length=self.slot.length, room=self.slot.useful_room, seed=job.options.seed + take - 1, model=job.sha,
             pace=[policy.fastest, policy.slowest, policy.brisk, policy.hardest, policy.stretch],
         )  # fmt: skip
 
@@ -128,7 +128,7 @@ class Booth:
 
     def _request(self, line: Line, key: str, take: int) -> Request:
         return Request(key, line.cue.id, line.cue.text, self._voice(line), line.direction.weights, line.slot.length,
-                       line.slot.room, self.job.options.seed + take - 1, take, self.judged, self.job.options.policy)
+                       line.slot.useful_room, self.job.options.seed + take - 1, take, self.judged, self.job.options.policy)
 
     def _voice(self, line: Line) -> Voice:
         if line.voice_key not in self._voices:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emovoice.dubbing import PROGRAMME_RATE_HZ as RATE
-from emovoice.dubbing.mix import Placed, dialogue, duck_depth_db, ducking, mixed, only_under, reblocked, take_samples
+from emovoice.dubbing.master import dialogue, write_clips
+from emovoice.dubbing.mix import Placed, duck_depth_db, ducking, mixed, only_under, reblocked, take_samples
 from emovoice.dubbing.plan import Fit
 
 
@@ -31,10 +32,14 @@ def test_a_take_has_the_length_of_its_place(take: Path, length: int, cut: int) -
     assert np.abs(samples).max() == pytest.approx(0.2, rel=0.05)
 
 
-def test_dialogue_lies_where_it_should(take: Path) -> None:
+def test_dialogue_lies_where_it_should(take: Path, tmp_path: Path) -> None:
     total = 5 * RATE + 17
     placed = [Placed(take, fit(1000, RATE)), Placed(take, fit(3 * RATE, RATE + 700))]
-    out = np.concatenate(list(dialogue(placed, total)))
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "stale.wav").write_bytes(b"x")
+    clips = write_clips(placed, ["a", "b"], tmp_path / "clips")
+    assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == ["a.wav", "b.wav"]
+    out = np.concatenate(list(dialogue(clips, total)))
     assert out.shape == (total, 1)
     loud = np.flatnonzero(np.abs(out[:, 0]) > 0.01)
     assert 1000 < loud[0] < 1300 and total - 0.1 * RATE > loud[-1] > 4 * RATE + 400
