@@ -127,8 +127,9 @@ class Booth:
         return None
 
     def _request(self, line: Line, key: str, take: int) -> Request:
+        options = self.job.options
         return Request(key, line.cue.id, line.cue.text, self._voice(line), line.direction.weights, line.slot.length,
-                       line.slot.useful_room, self.job.options.seed + take - 1, take, self.judged, self.job.options.policy)
+                       line.slot.useful_room, options.seed + take - 1, take, self.judged, options.policy)
 
     def _voice(self, line: Line) -> Voice:
         if line.voice_key not in self._voices:

@@ -9,8 +9,9 @@ import soundfile
 
 from emovoice import cli
 
-CUES = ("1\n00:00:00,000 --> 00:00:01,200\nANNA: Hello there.\n\n"
-        "2\n00:00:01,500 --> 00:00:02,700\nBERT: [sad] Go away.\n\n")  # fmt: skip
+CUES = (
+    "1\n00:00:00,000 --> 00:00:01,200\nANNA: Hello there.\n\n2\n00:00:01,500 --> 00:00:02,700\nBERT: [sad] Go away.\n\n"
+)
 
 
 @pytest.fixture
@@ -38,8 +39,18 @@ def test_a_dry_run_knows_faults(timeline: Path, capsys: pytest.CaptureFixture[st
     timeline.write_text("1\n00:00:05,000 --> 00:00:06,000\nToo late.\n")
     soundfile.write(timeline.with_name("bed.wav"), np.zeros(48_000, np.float32), 48_000)
     pytest.importorskip("av")
-    run("dub", timeline, "-o", timeline.with_name("out.wav"), "--model", "debug", "--dry-run", "--bed",
-        timeline.with_name("bed.wav"), code=7)  # fmt: skip
+    run(
+        "dub",
+        timeline,
+        "-o",
+        timeline.with_name("out.wav"),
+        "--model",
+        "debug",
+        "--dry-run",
+        "--bed",
+        timeline.with_name("bed.wav"),
+        code=7,
+    )
     assert "behind the end of the programme" in capsys.readouterr().err
 
 
@@ -48,7 +59,9 @@ def test_a_dub_twice_and_with_a_fault(timeline: Path, capsys: pytest.CaptureFixt
     out = timeline.with_name("out.wav")
     run("dub", timeline, "-o", out, "--model", "debug", "--workers", 1, "--judge", "none", "--json")
     found = json.loads(capsys.readouterr().out)
-    assert found["verdict"] == "pass" and found["takes_spoken"] == 2 and soundfile.info(out).frames == round(2.7 * 48_000)
+    assert (
+        found["verdict"] == "pass" and found["takes_spoken"] == 2 and soundfile.info(out).frames == round(2.7 * 48_000)
+    )
     run("dub", timeline, "-o", out, "--model", "debug", "--workers", 1, "--judge", "none")
     assert "verdict: pass" in capsys.readouterr().err
     timeline.write_text(CUES.replace("Go away.", "?!?"))
@@ -70,11 +83,22 @@ def test_several_timelines_go_into_a_folder(timeline: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--pick", "1"), ("--pick", "1=x"), ("--only", "a"), ("--only", "9"), ("--target", "loud"), ("--stretch", "9"),
-     ("--video", "missing.mp4"), ("--cast", "missing.yaml"), ("--engine", "cloud")],
-)  # fmt: skip
+    [
+        ("--pick", "1"),
+        ("--pick", "1=x"),
+        ("--only", "a"),
+        ("--only", "9"),
+        ("--target", "loud"),
+        ("--stretch", "9"),
+        ("--video", "missing.mp4"),
+        ("--cast", "missing.yaml"),
+        ("--engine", "cloud"),
+    ],
+)
 def test_wrong_options(arguments: tuple[str, str], timeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["dub", str(timeline), "-o", str(timeline.with_name("out.wav")), "--model", "debug", *arguments]) in (2, 3)
+    assert cli.main(
+        ["dub", str(timeline), "-o", str(timeline.with_name("out.wav")), "--model", "debug", *arguments]
+    ) in (2, 3)
     assert capsys.readouterr().err.startswith("error: ")
 
 

@@ -19,7 +19,8 @@ from tests.dubbing.meters import RATE, make_video
 
 def test_a_cast_file(tmp_path: Path) -> None:
     (tmp_path / "cast.yaml").write_text(
-        "characters:\n  ANNA: {voice: anna.wav, emotion: calm, intensity: 0.3, accent: gb, gain_db: -2}\n  BERT: george\n"
+        "characters:\n  ANNA: {voice: anna.wav, emotion: calm, intensity: 0.3, accent: gb, gain_db: -2}\n"
+        "  BERT: george\n"
         "default: {voice: bella, personality: dry}\n"
     )
     cast = load(tmp_path / "cast.yaml")
@@ -30,11 +31,18 @@ def test_a_cast_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "found",
-    [{"people": {}}, {"characters": ["A"]}, {"characters": {"A": 5}}, {"characters": {"A": {"vioce": "x"}}},
-     {"characters": {"A": {"emotion": "hapy"}}}, {"characters": {"A": {"intensity": 2}}},
-     {"characters": {"A": {"accent": "fr"}}}, {"characters": {"A": {"gain_db": "loud"}}},
-     {"characters": {"A": {"gain_db": 400}}}],
-)  # fmt: skip
+    [
+        {"people": {}},
+        {"characters": ["A"]},
+        {"characters": {"A": 5}},
+        {"characters": {"A": {"vioce": "x"}}},
+        {"characters": {"A": {"emotion": "hapy"}}},
+        {"characters": {"A": {"intensity": 2}}},
+        {"characters": {"A": {"accent": "fr"}}},
+        {"characters": {"A": {"gain_db": "loud"}}},
+        {"characters": {"A": {"gain_db": 400}}},
+    ],
+)
 def test_a_cast_that_cannot_be_used(found: dict) -> None:
     with pytest.raises(InputError):
         parse(found)
@@ -74,7 +82,9 @@ HEARD = weights("sad", 0.5)
         (Cue(1, 0, 9, "x", emotion="neutral"), CALM, HEARD, NEUTRAL, "line"),
     ],
 )
-def test_the_users_own_fields_win(cue: Cue, member: Member, measured: tuple | None, expected: tuple, source: str) -> None:
+def test_the_users_own_fields_win(
+    cue: Cue, member: Member, measured: tuple | None, expected: tuple, source: str
+) -> None:
     found = direct(cue, member, measured)
     assert found.weights == pytest.approx(expected) and found.source == source
 
@@ -110,8 +120,13 @@ def test_words_need_something_that_understands_them(monkeypatch: pytest.MonkeyPa
 
 
 def test_stretches_are_of_one_character_alone() -> None:
-    cues = [Cue(1, 0, 1000, "x", "A"), Cue(2, 900, 2000, "x", "B"), Cue(3, 3000, 5000, "x", "A"),
-            Cue(4, 6000, 6100, "x", "A"), Cue(5, 7000, 9000, "x", "A")]  # fmt: skip
+    cues = [
+        Cue(1, 0, 1000, "x", "A"),
+        Cue(2, 900, 2000, "x", "B"),
+        Cue(3, 3000, 5000, "x", "A"),
+        Cue(4, 6000, 6100, "x", "A"),
+        Cue(5, 7000, 9000, "x", "A"),
+    ]
     found = stretches(cues, "A", 8 * RATE)
     assert [cue for *_, cue in found] == ["3", "5"]
     assert found[1][:2] == (7 * RATE, 8 * RATE)
@@ -124,11 +139,20 @@ def test_suggested_references(tmp_path: Path) -> None:
     sound[RATE : 3 * RATE, 0] = 0.3 * np.sin(np.arange(2 * RATE) * 2 * np.pi * 200 / RATE)
     sound[4 * RATE : 8 * RATE, 0] = 0.1 * random.standard_normal(4 * RATE)
     video = make_video(tmp_path / "in.mkv", 8, sound=sound)
-    timeline = Timeline((Cue(1, 1000, 3000, "x", "ANNA"), Cue(2, 4000, 8000, "y", "Bert Ü/.."), Cue(3, 0, 900, "z", "C"),
-                         Cue(4, 0, 900, "z")))  # fmt: skip
+    timeline = Timeline(
+        (
+            Cue(1, 1000, 3000, "x", "ANNA"),
+            Cue(2, 4000, 8000, "y", "Bert Ü/.."),
+            Cue(3, 0, 900, "z", "C"),
+            Cue(4, 0, 900, "z"),
+        )
+    )
     made, remarks = suggest(str(video), timeline, tmp_path / "cast.yaml")
     assert [(one.character, one.path is not None, one.cues) for one in made] == [
-        ("ANNA", True, ("1",)), ("Bert Ü/..", True, ("2",)), ("C", False, ())]  # fmt: skip
+        ("ANNA", True, ("1",)),
+        ("Bert Ü/..", True, ("2",)),
+        ("C", False, ()),
+    ]
     assert {remark.message.split(":")[0] for remark in remarks} == {"ANNA", "C"}
     cast = load(tmp_path / "cast.yaml")
     anna, _ = soundfile.read(cast.member("ANNA").voice)

@@ -12,13 +12,36 @@ import pytest
 import soundfile
 
 KILLS = 20
-LINES = ("Where were you?", "I was at home.", "All night long?", "All night, yes.", "Nobody saw you.", "Nobody ever does.",
-         "That is too bad.", "It really is.")  # fmt: skip
+LINES = (
+    "Where were you?",
+    "I was at home.",
+    "All night long?",
+    "All night, yes.",
+    "Nobody saw you.",
+    "Nobody ever does.",
+    "That is too bad.",
+    "It really is.",
+)
 
 
 def command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "emovoice", "dub", str(folder / "cues.srt"), "-o", str(folder / "out.wav"), "--model",
-            "debug", "--workers", "1", "--judge", "none", "--quiet", "--stems"]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "emovoice",
+        "dub",
+        str(folder / "cues.srt"),
+        "-o",
+        str(folder / "out.wav"),
+        "--model",
+        "debug",
+        "--workers",
+        "1",
+        "--judge",
+        "none",
+        "--quiet",
+        "--stems",
+    ]
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
@@ -43,8 +66,11 @@ def prepared(folder: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a job but its journal, whose lines come in the order of the work."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.name not in ("journal.jsonl", "lock")}  # fmt: skip
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("journal.jsonl", "lock")
+    }
 
 
 @pytest.mark.slow

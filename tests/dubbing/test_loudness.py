@@ -1,5 +1,6 @@
 """Loudness, against ffmpeg's meter and the test signals of EBU Tech 3341, and the limiter's promise."""
 
+import itertools
 import math
 import re
 
@@ -42,7 +43,7 @@ def test_true_peak_between_samples(phase: float) -> None:
 def test_blocks_do_not_matter(cuts: list[int]) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (60_000, 2)).astype(np.float32)
     edges = [0, *sorted(cuts), len(noise)]
-    pieces = measured([noise[a:b] for a, b in zip(edges, edges[1:])], 2)
+    pieces = measured([noise[a:b] for a, b in itertools.pairwise(edges)], 2)
     whole = measured([noise], 2)
     assert pieces.lufs == pytest.approx(whole.lufs, abs=1e-6) and pieces.samples == len(noise)
     assert pieces.peak == pytest.approx(whole.peak, abs=1e-5)

@@ -1,5 +1,7 @@
 """What a subtitle's text means: names, tags and sounds are understood and never spoken."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,10 +83,12 @@ def test_what_is_never_spoken(written: str, text: str, unspoken: list[str]) -> N
         ("[sad] ANNA: Hi.", Line("ANNA", "Hi.", "sad")),
         ("[intensity:0.5] Hi.", Line(text="Hi.", intensity=0.5)),
         ("[instruction: furious, but (still) quiet] Hi.", Line(text="Hi.", instruction="furious, but (still) quiet")),
-        ("[curve: 0 calm 0.2; 1.5 rage 0.9] Hi.",
-         Line(text="Hi.", curve=(Key(0, "calm", 0.2), Key(1.5, "angry", 0.9)))),
+        (
+            "[curve: 0 calm 0.2; 1.5 rage 0.9] Hi.",
+            Line(text="Hi.", curve=(Key(0, "calm", 0.2), Key(1.5, "angry", 0.9))),
+        ),
     ],
-)  # fmt: skip
+)
 def test_our_own_marks(written: str, expected: Line) -> None:
     assert one(written) == expected
 
@@ -103,7 +107,9 @@ def test_a_mark_that_cannot_be_used(written: str) -> None:
 def test_two_speakers_in_one_cue() -> None:
     found = understand("- ANNA: Hi.\n- BERT: [sad] Hello (sighs) you.")
     assert [(line.character, line.text, line.emotion) for line in found.lines] == [
-        ("ANNA", "Hi.", None), ("BERT", "Hello you.", "sad")]  # fmt: skip
+        ("ANNA", "Hi.", None),
+        ("BERT", "Hello you.", "sad"),
+    ]
     assert not found.nameless_dialogue
     assert understand("- Hi.\n- Hello.").nameless_dialogue
 
@@ -129,4 +135,4 @@ def test_shares_follow_each_other(start_ms: int, length_ms: int, texts: list[str
     assert len(spans) == len(texts)
     if length_ms > 0:
         assert spans[0][0] == start_ms and spans[-1][1] == start_ms + length_ms
-        assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))

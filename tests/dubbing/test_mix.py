@@ -1,5 +1,6 @@
 """The mix: length to the sample, takes where they belong, a bed that makes room."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_dialogue_lies_where_it_should(take: Path, tmp_path: Path) -> None:
 def test_blocks_change_nothing(sizes: list[int], size: int) -> None:
     whole = np.arange(sum(sizes))[:, None]
     edges = np.cumsum([0, *sizes])
-    out = list(reblocked([whole[a:b] for a, b in zip(edges, edges[1:])], size))
+    out = list(reblocked([whole[a:b] for a, b in itertools.pairwise(edges)], size))
     assert all(len(block) == size for block in out[:-1])
     assert np.array_equal(np.concatenate([whole[:0], *out]), whole)
 
@@ -59,7 +60,9 @@ def test_the_bed_makes_room_and_comes_back(take: Path) -> None:
     total = 10 * RATE
     fits = [fit(3 * RATE, RATE), fit(4 * RATE + 20_000, RATE)]
     bed = np.full((total, 2), 0.1, np.float32)
-    out = np.concatenate(list(mixed(iter([np.zeros((total, 1), np.float32)]), [bed[:777], bed[777:]], ducking(fits, 20), 2)))
+    out = np.concatenate(
+        list(mixed(iter([np.zeros((total, 1), np.float32)]), [bed[:777], bed[777:]], ducking(fits, 20), 2))
+    )
     assert out.shape == (total, 2)
     assert out[RATE, 0] == pytest.approx(0.1) and out[-1, 1] == pytest.approx(0.1)
     assert np.allclose(out[3 * RATE : 5 * RATE], 0.01, rtol=1e-3), "gaps of less than a second are bridged"

@@ -1,5 +1,6 @@
 """The planner: never overlaps, never loses speech silently, ends where the programme ends, and is fast."""
 
+import itertools
 import time
 
 import pytest
@@ -11,9 +12,14 @@ from emovoice.dubbing.plan import MS, Policy, ask, estimate, place, remarks_of, 
 
 POLICY = Policy()
 cue_lists = st.lists(
-    st.tuples(st.integers(-2000, 30_000), st.integers(-500, 6000), st.text("ab ,.", max_size=60)), min_size=1, max_size=12
-).map(lambda rows: [Cue(n, start, start + length, text.strip())
-                    for n, (start, length, text) in enumerate(sorted(rows), 1)])  # fmt: skip
+    st.tuples(st.integers(-2000, 30_000), st.integers(-500, 6000), st.text("ab ,.", max_size=60)),
+    min_size=1,
+    max_size=12,
+).map(
+    lambda rows: [
+        Cue(n, start, start + length, text.strip()) for n, (start, length, text) in enumerate(sorted(rows), 1)
+    ]
+)
 totals = st.integers(1000, 40_000).map(lambda ms: ms * MS + 7)
 
 
@@ -22,7 +28,7 @@ def test_slots_are_in_order_apart_and_inside(cues: list[Cue], total: int) -> Non
     found, remarks = slots(cues, total)
     there = [slot for slot in found if slot is not None]
     assert all(0 <= slot.start <= slot.end <= slot.limit <= total for slot in there)
-    assert all(a.end <= b.start and a.limit <= max(a.end, b.start) for a, b in zip(there, there[1:]))
+    assert all(a.end <= b.start and a.limit <= max(a.end, b.start) for a, b in itertools.pairwise(there))
     outside = {remark.cue for remark in remarks if remark.fault}
     assert all((slot is None) == (not cue.text or cue.id in outside) for slot, cue in zip(found, cues))
 

@@ -1,5 +1,6 @@
 """A dub from beginning to end, on the debug model; loudness is checked by ffmpeg's own meter."""
 
+import itertools
 import json
 import re
 import shutil
@@ -91,7 +92,12 @@ def test_edit_lists_and_subtitles(made: Made) -> None:
     assert "FCM: NON-DROP FRAME" in edl and "00:00:00:12 00:00:01:20" in edl
     assert len(re.findall(r"^\d{3}  ", edl, re.M)) == 3
     adjusted = timelines.read(made.dubbed.folder / "subtitles.srt")
-    assert [(cue.start_ms, cue.end_ms) for cue in adjusted.cues] == [(500, 1800), (2500, 4000), (4500, 5000), (5500, 7000)]
+    assert [(cue.start_ms, cue.end_ms) for cue in adjusted.cues] == [
+        (500, 1800),
+        (2500, 4000),
+        (4500, 5000),
+        (5500, 7000),
+    ]
     assert adjusted.cues[0].written == "ANNA:  I told you so."
     otio = pytest.importorskip("opentimelineio")
     timeline = otio.adapters.read_from_file(str(made.dubbed.folder / "takes.otio"))
@@ -99,8 +105,10 @@ def test_edit_lists_and_subtitles(made: Made) -> None:
     for clip in timeline.find_clips():
         path = made.dubbed.folder / clip.media_reference.target_url
         assert soundfile.info(path).frames == clip.source_range.duration.value
-    starts = [clip.transformed_time(otio.opentime.RationalTime(0, RATE), timeline.tracks).to_seconds()
-              for clip in timeline.tracks[0].find_clips()]  # fmt: skip
+    starts = [
+        clip.transformed_time(otio.opentime.RationalTime(0, RATE), timeline.tracks).to_seconds()
+        for clip in timeline.tracks[0].find_clips()
+    ]
     assert starts == [0.5, 5.5]
     assert all(track.duration().to_seconds() == SECONDS for track in timeline.tracks)
 
@@ -113,8 +121,9 @@ def copy(made: Made, tmp_path: Path) -> Made:
     """The same dub in another place, so that a test may change it."""
     folder = tmp_path / "copy"
     shutil.copytree(made.folder, folder)
-    return Made(folder, folder / "cues.srt", folder / "in.mp4", made.dubbed, {**made.options,
-                                                                                "video": str(folder / "in.mp4")})
+    return Made(
+        folder, folder / "cues.srt", folder / "in.mp4", made.dubbed, {**made.options, "video": str(folder / "in.mp4")}
+    )
 
 
 def test_run_again_speaks_nothing_and_gives_the_same_bytes(copy: Made, made: Made) -> None:
@@ -156,13 +165,27 @@ def test_what_was_not_spoken_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_carry_over_proposes_what_it_hears(tmp_path: Path) -> None:
-    speech = emovoice.Engine("debug").synthesize("Where have you been all this time, my friend?", duration_s=3.0).samples
+    speech = (
+        emovoice.Engine("debug").synthesize("Where have you been all this time, my friend?", duration_s=3.0).samples
+    )
     loud = np.repeat(np.concatenate([speech, 0.25 * speech]), 2)[:, None]
     soundfile.write(tmp_path / "original.wav", loud / np.abs(loud).max(), RATE)
-    timeline = Timeline((Cue(1, 0, 3000, "One two three four."), Cue(2, 3000, 6000, "Five six seven eight.", emotion="sad"),
-                         Cue(3, 6000, 6000, "Nine.")))  # fmt: skip
-    found = emovoice.dub(timeline, tmp_path / "out.wav", original=str(tmp_path / "original.wav"), carry_over=True,
-                         model="debug", workers=1, judge="none")
+    timeline = Timeline(
+        (
+            Cue(1, 0, 3000, "One two three four."),
+            Cue(2, 3000, 6000, "Five six seven eight.", emotion="sad"),
+            Cue(3, 6000, 6000, "Nine."),
+        )
+    )
+    found = emovoice.dub(
+        timeline,
+        tmp_path / "out.wav",
+        original=str(tmp_path / "original.wav"),
+        carry_over=True,
+        model="debug",
+        workers=1,
+        judge="none",
+    )
     first, second, _ = found.report["rows"]
     assert first["emotion_source"] == "original" and second["emotion_source"] == "line"
     side = timelines.read_yaml(found.folder / "targets.yaml", "side")
@@ -178,14 +201,24 @@ def test_carry_over_proposes_what_it_hears(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"video": "missing.mp4"}, AudioError), ({"bed": "missing.wav"}, AudioError), ({"cast": "missing.yaml"}, InputError),
-        ({"target": "loud"}, InputError), ({"language": "english"}, InputError), ({"takes": 0}, InputError),
-        ({"only": (7,)}, InputError), ({"pick": {7: 1}}, InputError), ({"engine": "cloud"}, InputError),
-        ({"model": "no such model"}, ModelError), ({"duck_db": -3}, InputError), ({"workers": 0}, InputError),
-        ({"cast": {"characters": {"ANNA": "nobody_of_that_name"}}}, InputError), ({"nonsense": 1}, InputError),
-        ({"judge": "maybe"}, InputError), ({"seed": -1}, InputError),
+        ({"video": "missing.mp4"}, AudioError),
+        ({"bed": "missing.wav"}, AudioError),
+        ({"cast": "missing.yaml"}, InputError),
+        ({"target": "loud"}, InputError),
+        ({"language": "english"}, InputError),
+        ({"takes": 0}, InputError),
+        ({"only": (7,)}, InputError),
+        ({"pick": {7: 1}}, InputError),
+        ({"engine": "cloud"}, InputError),
+        ({"model": "no such model"}, ModelError),
+        ({"duck_db": -3}, InputError),
+        ({"workers": 0}, InputError),
+        ({"cast": {"characters": {"ANNA": "nobody_of_that_name"}}}, InputError),
+        ({"nonsense": 1}, InputError),
+        ({"judge": "maybe"}, InputError),
+        ({"seed": -1}, InputError),
     ],
-)  # fmt: skip
+)
 def test_refused_before_any_work(options: dict, error: type[Exception], tmp_path: Path) -> None:
     timeline = tmp_path / "cues.srt"
     timeline.write_text(CUES)
@@ -197,8 +230,12 @@ def test_refused_before_any_work(options: dict, error: type[Exception], tmp_path
 def test_outputs_that_are_refused(made: Made, tmp_path: Path) -> None:
     other = tmp_path / "other.wav"
     other.write_bytes(b"mine")
-    cases = [("out.mp4", Options(model="debug"), InputError), ("out.doc", Options(model="debug"), OutputError),
-             ("other.wav", Options(model="debug"), OutputError), ("none/out.wav", Options(model="debug"), OutputError)]  # fmt: skip
+    cases = [
+        ("out.mp4", Options(model="debug"), InputError),
+        ("out.doc", Options(model="debug"), OutputError),
+        ("other.wav", Options(model="debug"), OutputError),
+        ("none/out.wav", Options(model="debug"), OutputError),
+    ]
     for name, options, error in cases:
         with pytest.raises(error):
             prepare(made.timeline, tmp_path / name, options)
@@ -227,12 +264,16 @@ def test_a_video_at_another_rate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "fps", "expected"),
     [
-        (0, Fraction(25), "00:00:00:00"), (1500, Fraction(25), "00:01:00:00"), (1799, Fraction(30_000, 1001), "00:00:59;29"),
-        (1800, Fraction(30_000, 1001), "00:01:00;02"), (17_982, Fraction(30_000, 1001), "00:10:00;00"),
-        (107_892, Fraction(30_000, 1001), "01:00:00;00"), (3600, Fraction(60_000, 1001), "00:01:00;04"),
+        (0, Fraction(25), "00:00:00:00"),
+        (1500, Fraction(25), "00:01:00:00"),
+        (1799, Fraction(30_000, 1001), "00:00:59;29"),
+        (1800, Fraction(30_000, 1001), "00:01:00;02"),
+        (17_982, Fraction(30_000, 1001), "00:10:00;00"),
+        (107_892, Fraction(30_000, 1001), "01:00:00;00"),
+        (3600, Fraction(60_000, 1001), "00:01:00;04"),
         (24, Fraction(24_000, 1001), "00:00:01:00"),
     ],
-)  # fmt: skip
+)
 def test_timecodes(frame: int, fps: Fraction, expected: str) -> None:
     assert timecode(frame, fps) == expected
 
@@ -242,6 +283,6 @@ def test_events_of_an_edit_list_are_in_order_and_apart() -> None:
     text = write_edl(placed, RATE, Fraction(25), "a\nb")
     events = re.findall(r"^\d{3}  .* (\S+) (\S+) (\S+) (\S+)$", text, re.M)
     assert len(events) == 200 and text.isascii() and text.startswith("TITLE: a b\n")
-    assert all(a[3] <= b[2] and a[2] < a[3] for a, b in zip(events, events[1:]))
+    assert all(a[3] <= b[2] and a[2] < a[3] for a, b in itertools.pairwise(events))
     with pytest.raises(InputError):
         timecode(1, Fraction(0))

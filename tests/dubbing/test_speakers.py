@@ -23,8 +23,10 @@ VOICE = Voice("noise", np.full(192, 0.1, np.float32), np.full(256, -0.1, np.floa
 
 
 def requests(count: int, text: str = "Line number {}.") -> list[Request]:
-    return [Request(f"key{n}", str(n), text.format("abcdefghijkl"[n % 12]), VOICE, (0.0,) * 8, 60_000, 70_000, n, 1)
-            for n in range(count)]  # fmt: skip
+    return [
+        Request(f"key{n}", str(n), text.format("abcdefghijkl"[n % 12]), VOICE, (0.0,) * 8, 60_000, 70_000, n, 1)
+        for n in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +114,15 @@ class Scripted:
     def speak(self, wanted: list[Request]) -> Iterator[Taken]:
         self.asked.append([(request.cue, request.take) for request in wanted])
         for request in wanted[int(self.lose) :]:
-            record = {"cue": request.cue, "take": request.take, "error": None, "asked_s": 1.0, "got_s": 1.0,
-                      "speech_s": [0.0, 1.0], "wer": self.wer.get(request.take, 0.0)}  # fmt: skip
+            record = {
+                "cue": request.cue,
+                "take": request.take,
+                "error": None,
+                "asked_s": 1.0,
+                "got_s": 1.0,
+                "speech_s": [0.0, 1.0],
+                "wer": self.wer.get(request.take, 0.0),
+            }
             for _ in range(1 + self.twice):
                 yield Taken(request.key, record, np.ones(4800, np.float32) / 9, 24_000)
 
@@ -132,14 +141,20 @@ class Memory(dict):
 
 def booth(count: int, takes_asked: int | None, judged: bool) -> takes.Booth:
     job: Any = SimpleNamespace(
-        options=SimpleNamespace(takes=takes_asked, seed=0, policy=Policy(), judge="none", only=None), sha="",
-        is_wanted=lambda cue: True, member=lambda cue: None,
-    )  # fmt: skip
+        options=SimpleNamespace(takes=takes_asked, seed=0, policy=Policy(), judge="none", only=None),
+        sha="",
+        is_wanted=lambda cue: True,
+        member=lambda cue: None,
+    )
     lines: list[Any] = []
     for n in range(count):
         line = SimpleNamespace(
-            cue=SimpleNamespace(id=str(n), text="x"), slot=SimpleNamespace(length=48_000, useful_room=48_000),
-            direction=SimpleNamespace(weights=(0.0,) * 8), voice_key="v", key=lambda job, take, n=n: f"{n}/{take}")  # fmt: skip
+            cue=SimpleNamespace(id=str(n), text="x"),
+            slot=SimpleNamespace(length=48_000, useful_room=48_000),
+            direction=SimpleNamespace(weights=(0.0,) * 8),
+            voice_key="v",
+            key=lambda job, take, n=n: f"{n}/{take}",
+        )
         lines.append(line)
     made = takes.Booth(job, Memory(), [*lines, None])  # type: ignore[arg-type]
     made.judged = judged
@@ -183,8 +198,9 @@ def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypat
 
     from emovoice.dubbing.ray_engine import Ray
 
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).resolve().parents[2]),
-                                                      os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
+    )
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"/tmp/ray-{os.getpid()}")
     crew = Ray("ray", "debug", "cpu", 2)
@@ -210,8 +226,11 @@ def _kill_one_actor(ray: Any) -> list[int]:
     from ray.util.state import list_actors
 
     for _ in range(50):
-        alive = [actor for actor in list_actors(detail=True) if actor.state == "ALIVE" and actor.pid
-                 and "MapWorker" in actor.class_name]  # fmt: skip
+        alive = [
+            actor
+            for actor in list_actors(detail=True)
+            if actor.state == "ALIVE" and actor.pid and "MapWorker" in actor.class_name
+        ]
         if alive:
             os.kill(alive[0].pid, signal.SIGKILL)
             return [alive[0].pid]

@@ -51,16 +51,28 @@ def cue_lists(draw: Callable) -> tuple[Cue, ...]:
     for number in range(1, draw(st.integers(1, 5)) + 1):
         start_ms = at_ms + 10 * draw(st.integers(0, 300))
         at_ms = start_ms + 10 * draw(st.integers(1, 300))
-        cues.append(Cue(number, start_ms, at_ms, draw(words), draw(st.sampled_from(["", "ANNA", "Bert", "SPEAKER_01"])),
-                        draw(st.none() | st.just("auto") | st.sampled_from(EMOTIONS) | weights),
-                        draw(st.none() | shares), draw(st.none() | words), draw(curves)))
+        cues.append(
+            Cue(
+                number,
+                start_ms,
+                at_ms,
+                draw(words),
+                draw(st.sampled_from(["", "ANNA", "Bert", "SPEAKER_01"])),
+                draw(st.none() | st.just("auto") | st.sampled_from(EMOTIONS) | weights),
+                draw(st.none() | shares),
+                draw(st.none() | words),
+                draw(curves),
+            )
+        )
     return tuple(cues)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @settings(max_examples=40, deadline=None)
 @given(cues=cue_lists())
-def test_what_is_written_is_read_again(ending: str, cues: tuple[Cue, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_what_is_written_is_read_again(
+    ending: str, cues: tuple[Cue, ...], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     need(ending)
     path = tmp_path_factory.mktemp("timelines") / f"cues{ending}"
     timelines.write(Timeline(cues), path)
@@ -83,7 +95,9 @@ def test_a_plain_file_has_nothing_to_remark(tmp_path: Path) -> None:
     found = read(tmp_path, PLAIN)
     assert found.remarks == ()
     assert [(cue.start_ms, cue.end_ms, cue.text) for cue in found.cues] == [
-        (1000, 2500, "Hello there."), (3000, 4000, "And you?")]  # fmt: skip
+        (1000, 2500, "Hello there."),
+        (3000, 4000, "And you?"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -138,12 +152,21 @@ def test_a_defect_is_remarked_and_both_cues_are_there(kind: str, content: str, t
 def test_a_hundred_hours_are_a_hundred_hours(tmp_path: Path) -> None:
     found = read(tmp_path, srt(("100:00:01,250", "100:00:02,000", "One.")))
     assert found.cues[0].start_ms == 100 * 3_600_000 + 1250
-    assert read(tmp_path, srt(("100:00:01,250", "100:00:02,000", "One.")), offset_ms=-360_000_000).cues[0].start_ms == 1250
+    assert (
+        read(tmp_path, srt(("100:00:01,250", "100:00:02,000", "One.")), offset_ms=-360_000_000).cues[0].start_ms == 1250
+    )
 
 
 def test_twenty_thousand_cues(tmp_path: Path) -> None:
-    found = read(tmp_path, srt(*[(f"00:{i // 60 % 60:02d}:{i % 60:02d},000", f"00:{i // 60 % 60:02d}:{i % 60:02d},900",
-                                  f"Line {i}.") for i in range(20_000)]))  # fmt: skip
+    found = read(
+        tmp_path,
+        srt(
+            *[
+                (f"00:{i // 60 % 60:02d}:{i % 60:02d},000", f"00:{i // 60 % 60:02d}:{i % 60:02d},900", f"Line {i}.")
+                for i in range(20_000)
+            ]
+        ),
+    )
     assert len(found.cues) == 20_000 and "many" in kinds(found)
     assert len(found.remarks) < 10, "defects are told once, not once a cue"
 
@@ -156,8 +179,12 @@ def test_lines_that_are_numbers_are_spoken(tmp_path: Path) -> None:
 
 
 def test_stamps_of_many_kinds(tmp_path: Path) -> None:
-    for times in ("0:0:1.5 --> 0:0:2.5", "00:00:01:500 --> 00:00:02:500", "00:01,500-->00:02,500",
-                  "00:00:01,500 --> 00:00:02,500 X1:10 X2:20"):  # fmt: skip
+    for times in (
+        "0:0:1.5 --> 0:0:2.5",
+        "00:00:01:500 --> 00:00:02:500",
+        "00:01,500-->00:02,500",
+        "00:00:01,500 --> 00:00:02,500 X1:10 X2:20",
+    ):
         cue = read(tmp_path, f"1\n{times}\nHi.\n").cues[0]
         assert (cue.start_ms, cue.end_ms) == (1500, 2500), times
 
@@ -171,24 +198,32 @@ def test_webvtt_notes_styles_identifiers_and_voices(tmp_path: Path) -> None:
         ".vtt",
     )
     assert [(cue.id, cue.character, cue.text) for cue in found.cues] == [
-        ("1", "Anna", "Hello there & you."), ("2.1", "Anna", "Hi."), ("2.2", "Bert", "Ho.")]  # fmt: skip
+        ("1", "Anna", "Hello there & you."),
+        ("2.1", "Anna", "Hi."),
+        ("2.2", "Bert", "Ho."),
+    ]
     assert found.cues[1].end_ms == found.cues[2].start_ms == 3500
 
 
 def test_ass_actors_effects_drawings_and_comments(tmp_path: Path) -> None:
     pytest.importorskip("pysubs2")
-    head = ("[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\n\n[Events]\n"
-            "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n")  # fmt: skip
+    head = (
+        "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name\n\n[Events]\n"
+        "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+    )
     found = read(
         tmp_path,
         head + "Comment: 0,0:00:00.00,0:00:01.00,Default,,0,0,0,,not this\n"
-        "Dialogue: 0,0:00:01.00,0:00:02.00,Default,Anna,0,0,0,emotion=angry|intensity=0.8,{\\an8}Get {\\i1}out{\\i0},\\Nnow!\n"
+        "Dialogue: 0,0:00:01.00,0:00:02.00,Default,Anna,0,0,0,emotion=angry|intensity=0.8,"
+        "{\\an8}Get {\\i1}out{\\i0},\\Nnow!\n"
         "Dialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,{\\p1}m 0 0 l 1 1{\\p0}\n"
         "Dialogue: 0,0:00:03.00,0:00:04.00,Default,Bert,0,0,0,Banner;5,{\\k20}So {\\k30}what\n",
         ".ass",
     )
     assert [(c.character, c.text, c.emotion, c.intensity) for c in found.cues] == [
-        ("Anna", "Get out, now!", "angry", 0.8), ("Bert", "So what", None, None)]  # fmt: skip
+        ("Anna", "Get out, now!", "angry", 0.8),
+        ("Bert", "So what", None, None),
+    ]
     assert "drawing" in kinds(found)
 
 
@@ -196,12 +231,22 @@ def test_ass_actors_effects_drawings_and_comments(tmp_path: Path) -> None:
 
 
 def test_json_in_the_ways_people_write_it(tmp_path: Path) -> None:
-    rows = [{"start": 1.5, "end": "00:00:02,500", "line": "Hi.", "speaker": "SPEAKER_00", "emotion": {"happy": 0.5},
-             "curve": [[0, "calm", 0.2], [1, "rage", 1]], "mood": 1}]  # fmt: skip
+    rows = [
+        {
+            "start": 1.5,
+            "end": "00:00:02,500",
+            "line": "Hi.",
+            "speaker": "SPEAKER_00",
+            "emotion": {"happy": 0.5},
+            "curve": [[0, "calm", 0.2], [1, "rage", 1]],
+            "mood": 1,
+        }
+    ]
     for content in (rows, {"cues": rows}, {"segments": rows, "language": "en"}):
         found = read(tmp_path, json.dumps(content), ".json")
-        assert found.cues[0] == Cue(1, 1500, 2500, "Hi.", "SPEAKER_00", "0.5,0,0,0,0,0,0,0",
-                                    curve=(Key(0, "calm", 0.2), Key(1, "angry", 1.0)))
+        assert found.cues[0] == Cue(
+            1, 1500, 2500, "Hi.", "SPEAKER_00", "0.5,0,0,0,0,0,0,0", curve=(Key(0, "calm", 0.2), Key(1, "angry", 1.0))
+        )
         assert kinds(found) == ["unknown-fields"]
     assert read(tmp_path, "start;end;speaker;text\n1,5;2;A;x\n".replace("1,5", "1.5"), ".csv").cues[0].start_ms == 1500
 
@@ -209,16 +254,31 @@ def test_json_in_the_ways_people_write_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "ending"),
     [
-        ("", ".json"), ("{}", ".json"), ("[]", ".json"), ("[1]", ".json"), ("[" * 100_000, ".json"), ("{", ".jsonl"),
-        ('[{"start": NaN, "end": 1, "text": "x"}]', ".json"), ('[{"start": 1e999, "end": 1, "text": "x"}]', ".json"),
-        ('[{"start": 1, "start": 2, "end": 3, "text": "x"}]', ".json"), ('[{"start": true, "end": 3}]', ".json"),
-        ('[{"start": 1, "end": 2, "text": ["x"]}]', ".json"), ('[{"start": 1, "end": 2, "emotion": "hapy"}]', ".json"),
-        ('[{"start": 1, "end": 2, "intensity": 2}]', ".json"), ('[{"start": 1, "end": 2, "curve": [[1], 2]}]', ".json"),
-        ('[{"start": 1, "end": 2, "curve": "1 sad 1; 0 sad 1"}]', ".json"), ("text\nhello\n", ".csv"), ("", ".srt"),
-        ("nothing here", ".srt"), ("WEBVTT\n\n", ".vtt"), ("[angry:2]", ".srt"), ("{}", ".otio"), ("x", ".otio"),
+        ("", ".json"),
+        ("{}", ".json"),
+        ("[]", ".json"),
+        ("[1]", ".json"),
+        ("[" * 100_000, ".json"),
+        ("{", ".jsonl"),
+        ('[{"start": NaN, "end": 1, "text": "x"}]', ".json"),
+        ('[{"start": 1e999, "end": 1, "text": "x"}]', ".json"),
+        ('[{"start": 1, "start": 2, "end": 3, "text": "x"}]', ".json"),
+        ('[{"start": true, "end": 3}]', ".json"),
+        ('[{"start": 1, "end": 2, "text": ["x"]}]', ".json"),
+        ('[{"start": 1, "end": 2, "emotion": "hapy"}]', ".json"),
+        ('[{"start": 1, "end": 2, "intensity": 2}]', ".json"),
+        ('[{"start": 1, "end": 2, "curve": [[1], 2]}]', ".json"),
+        ('[{"start": 1, "end": 2, "curve": "1 sad 1; 0 sad 1"}]', ".json"),
+        ("text\nhello\n", ".csv"),
+        ("", ".srt"),
+        ("nothing here", ".srt"),
+        ("WEBVTT\n\n", ".vtt"),
+        ("[angry:2]", ".srt"),
+        ("{}", ".otio"),
+        ("x", ".otio"),
         ("1\n00:00:01,000 --> 00:00:02,000\n[angry:7] Hi.\n", ".srt"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_cannot_be_used_says_why(content: str, ending: str, tmp_path: Path) -> None:
     need(ending)
     with pytest.raises(InputError):
@@ -226,8 +286,10 @@ def test_a_table_that_cannot_be_used_says_why(content: str, ending: str, tmp_pat
 
 
 @settings(max_examples=150, deadline=None)
-@given(content=st.binary(max_size=300) | st.text(max_size=300).map(lambda t: (PLAIN + t).encode("utf-8", "replace")),
-       ending=st.sampled_from([".srt", ".vtt", ".json", ".jsonl", ".csv"]))
+@given(
+    content=st.binary(max_size=300) | st.text(max_size=300).map(lambda t: (PLAIN + t).encode("utf-8", "replace")),
+    ending=st.sampled_from([".srt", ".vtt", ".json", ".jsonl", ".csv"]),
+)
 def test_anything_gives_a_timeline_or_an_error_of_ours(
     content: bytes, ending: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -242,19 +304,41 @@ def test_anything_gives_a_timeline_or_an_error_of_ours(
 
 
 def test_the_side_file_wins_and_defaults_fill(tmp_path: Path) -> None:
-    content = srt(*[(f"00:00:0{i},000", f"00:00:0{i},900", f"[sad:0.3] Line {i}." if i == 1 else f"Line {i}.")
-                    for i in range(1, 6)])  # fmt: skip
+    content = srt(
+        *[
+            (f"00:00:0{i},000", f"00:00:0{i},900", f"[sad:0.3] Line {i}." if i == 1 else f"Line {i}.")
+            for i in range(1, 6)
+        ]
+    )
     side = tmp_path / "side.yaml"
-    side.write_text("defaults: {emotion: calm}\ncues:\n  2: {emotion: angry, intensity: 0.8}\n  3-4: {character: ANNA}\n"
-                    "  9: {emotion: auto}\n")  # fmt: skip
+    side.write_text(
+        "defaults: {emotion: calm}\ncues:\n  2: {emotion: angry, intensity: 0.8}\n  3-4: {character: ANNA}\n"
+        "  9: {emotion: auto}\n"
+    )
     found = timelines.with_side(read(tmp_path, content), timelines.read_yaml(side, "side"))
     assert [(cue.emotion, cue.intensity, cue.character) for cue in found.cues] == [
-        ("sad", 0.3, ""), ("angry", 0.8, ""), ("calm", None, "ANNA"), ("calm", None, "ANNA"), ("calm", None, "")]  # fmt: skip
+        ("sad", 0.3, ""),
+        ("angry", 0.8, ""),
+        ("calm", None, "ANNA"),
+        ("calm", None, "ANNA"),
+        ("calm", None, ""),
+    ]
     assert kinds(found) == ["unspoken"] * 0 + ["side"]
 
 
-@pytest.mark.parametrize("text", ["- 1", "a: [", "cues: {1: 5}", "cues: {x: {}}", "cues: {1: {mood: 5}}", "other: 1",
-                                  "cues: {1: {emotion: hapy}}", "x: !!python/object/apply:os.getcwd []"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- 1",
+        "a: [",
+        "cues: {1: 5}",
+        "cues: {x: {}}",
+        "cues: {1: {mood: 5}}",
+        "other: 1",
+        "cues: {1: {emotion: hapy}}",
+        "x: !!python/object/apply:os.getcwd []",
+    ],
+)
 def test_a_side_file_that_cannot_be_used(text: str, tmp_path: Path) -> None:
     side = tmp_path / "side.yaml"
     side.write_text(text)
@@ -272,11 +356,19 @@ def test_ranges_of_cues() -> None:
 def test_otio_ranges_are_those_of_the_whole_timeline(tmp_path: Path) -> None:
     otio = pytest.importorskip("opentimelineio")
     rate = 25
-    clip = otio.schema.Clip("a", source_range=otio.opentime.TimeRange(otio.opentime.RationalTime(100, rate),
-                                                                      otio.opentime.RationalTime(50, rate)))
-    clip.markers.append(otio.schema.Marker(
-        "Hello.", otio.opentime.TimeRange(otio.opentime.RationalTime(110, rate), otio.opentime.RationalTime(25, rate)),
-        metadata={"emovoice": {"character": "ANNA", "emotion": "sad"}}))  # fmt: skip
+    clip = otio.schema.Clip(
+        "a",
+        source_range=otio.opentime.TimeRange(
+            otio.opentime.RationalTime(100, rate), otio.opentime.RationalTime(50, rate)
+        ),
+    )
+    clip.markers.append(
+        otio.schema.Marker(
+            "Hello.",
+            otio.opentime.TimeRange(otio.opentime.RationalTime(110, rate), otio.opentime.RationalTime(25, rate)),
+            metadata={"emovoice": {"character": "ANNA", "emotion": "sad"}},
+        )
+    )
     timeline = otio.schema.Timeline("t")
     track = otio.schema.Track("one")
     track.append(otio.schema.Gap(duration=otio.opentime.RationalTime(50, rate)))
