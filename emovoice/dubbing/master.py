@@ -57,7 +57,8 @@ def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path) ->
             samples = mix.take_samples(one)
             peak = float(np.abs(samples).max(initial=0.0))
             soundfile.write(file, samples / max(1.0, peak), PROGRAMME_RATE_HZ, subtype="PCM_24", format="WAV")
-        clips.append(Placed(path, one.fit, one.character))
+        # What does not fit into a file of whole numbers is given back in the mix.
+        clips.append(Placed(path, one.fit, one.character, 20 * math.log10(max(1.0, peak))))
     kept = {clip.path for clip in clips}
     for stale in folder.glob("*.wav"):
         if stale not in kept:
@@ -71,7 +72,7 @@ def dialogue(clips: Sequence[Placed], total: int) -> Iterator[np.ndarray]:
     for clip in clips:
         yield from _silence(clip.fit.start - at)
         samples, _ = soundfile.read(clip.path, dtype="float32")
-        yield samples[:, None]
+        yield samples[:, None] * np.float32(_factor(clip.gain_db))
         at = clip.fit.end
     yield from _silence(total - at)
 

@@ -113,6 +113,24 @@ def sound(path: str | os.PathLike[str], channels: int, total: int | None = None,
         yield block
 
 
+@contextmanager
+def sound_map(path: str | os.PathLike[str], folder: Path, total: int | None = None) -> Iterator[np.ndarray]:
+    """A file's sound as `(N,)` float32 mono at 48 kHz, on disk in `folder` while the block runs: films are long."""
+    spool = folder / ".emovoice-sound.partial"
+    try:
+        with open(spool, "wb") as file:
+            for block in sound(path, 1, total):
+                file.write(block.tobytes())
+        if not spool.stat().st_size:
+            raise AudioError("the recording has no sound", field="path", value=str(path))
+        yield np.memmap(spool, np.float32, "r")
+    except OSError as error:
+        raise OutputError(f"sound could not be unpacked: {error.strerror or error}", field="path", value=str(spool),
+                          remedy="Check that the disk is not full.") from error
+    finally:
+        spool.unlink(missing_ok=True)
+
+
 def write_sound(target: Path, blocks: Iterable[np.ndarray], channels: int, total: int) -> None:
     """Write `(n, C)` blocks, `total` samples in all, to a sound file. Raises OutputError."""
     ending = target.suffix.lower()

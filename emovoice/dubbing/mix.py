@@ -32,7 +32,7 @@ class Placed:
         path: its sound file.
         fit: where it lies.
         character: whose it is.
-        gain_db: as the cast and the original ask for.
+        gain_db: as the cast and the original ask for; of a clip, what its file lacks.
     """
 
     path: Path

@@ -106,9 +106,8 @@ def _run(jobs: Sequence[Job], stack: ExitStack, crew: Speakers, progress: Progre
         journal = stack.enter_context(Journal(job.folder))
         booths.append(Booth(job, journal, takes.lines_of(job, _heard(job))))
         _write_plan(job, booths[-1])
-    before = [len(booth.missing()) for booth in booths]
-    spoken = takes.speak_all(booths, crew, progress)
-    return [_finished(booth, spoken if missing else 0) for booth, missing in zip(booths, before, strict=True)]
+    takes.speak_all(booths, crew, progress)
+    return [_finished(booth) for booth in booths]
 
 
 def estimate_s(job: Job) -> float:
@@ -127,9 +126,9 @@ def _heard(job: Job) -> dict[str, carry.Heard] | None:
 
     from emovoice.engine import shared_engine
 
-    blocks = list(media.sound(job.original, 1, job.total))
-    original = np.concatenate(blocks)[:, 0]
-    heard = carry.hear([cue for cue in job.cues if cue.text], original, shared_engine(job.model, job.options.device))
+    spoken = [cue for cue in job.cues if cue.text]
+    with media.sound_map(job.original, job.folder, job.total) as original:
+        heard = carry.hear(spoken, original, shared_engine(job.model, job.options.device))
     proposed = {"cues": {cue.number: heard[cue.id].side() for cue in job.cues if cue.id in heard and not cue.part}}
     with whole_file(job.folder / "targets.yaml") as file:
         file.write(yaml.safe_dump(proposed, sort_keys=True).encode())
@@ -148,7 +147,7 @@ def _write_plan(job: Job, booth: Booth) -> None:
         file.write(json.dumps(plan, indent=1).encode())
 
 
-def _finished(booth: Booth, spoken: int) -> Dubbed:
+def _finished(booth: Booth) -> Dubbed:
     job = booth.job
     picks = takes.picks_of(job)
     chosen = [booth.chosen(line, picks.get(line.cue.number, 0)) if line else None for line in booth.lines]
@@ -163,7 +162,7 @@ def _finished(booth: Booth, spoken: int) -> Dubbed:
     found = report.summary(rows, remarks, _facts(job, mastered))
     report.write(found, {cue: clip.path for cue, clip in clips.items()}, job.folder)
     _write_edits(job, fits, clips)
-    return Dubbed(job.output, job.folder, found, spoken, tuple(remarks))
+    return Dubbed(job.output, job.folder, found, booth.spoken, tuple(remarks))
 
 
 def _length(chosen: Chosen | None) -> int | None:
@@ -220,7 +219,7 @@ def _lufs(clip: Placed | None, gain_db: float) -> float | None:
     if clip is None:
         return None
     lufs = measured([report.clip_samples(clip.path)[:, None]], 1).lufs
-    return round(lufs + gain_db, 2) if np.isfinite(lufs) else None
+    return round(lufs + clip.gain_db + gain_db, 2) if np.isfinite(lufs) else None
 
 
 def _facts(job: Job, mastered: master.Master) -> dict[str, Any]:

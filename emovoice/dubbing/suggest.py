@@ -57,13 +57,12 @@ def suggest(original: str, timeline: Timeline, output: Path, force: bool = False
     found = media.probe(original)
     if not found.sounds:
         raise AudioError("the original has no sound", field="path", value=str(original))
-    samples = np.concatenate(list(media.sound(original, 1)))[:, 0]
     folder = target.with_name(f"{target.stem}.references")
     folder.mkdir(exist_ok=True)
-    suggestions, remarks = [], []
-    for character in characters:
-        made = _reference(character, timeline.cues, samples, folder)
-        suggestions.append(made)
+    with media.sound_map(original, folder) as samples:
+        suggestions = [_reference(character, timeline.cues, samples, folder) for character in characters]
+    remarks = []
+    for character, made in zip(characters, suggestions, strict=True):
         if made.path is None:
             remarks.append(Remark("reference", f"{character}: no usable speech was found", fault=True))
         elif made.speech_s < 3:

@@ -83,6 +83,7 @@ class Booth:
         self.judged = _judged(job)
         self._voices: dict[str, Voice] = {}
         self.failures: dict[str, str] = {}
+        self.spoken = 0
 
     def missing(self) -> list[Request]:
         """Requests of this round: the next take of each line that needs one. Lines that sound the same share it."""
@@ -180,6 +181,7 @@ def speak_all(booths: Iterable[Booth], speakers: Speakers, progress: Callable[[i
                     booth.failures[taken.key] = taken.record["error"]
                 else:
                     booth.journal.add(taken.key, taken.record, taken.samples, taken.rate)
+                    booth.spoken += 1
             done += 1
             if progress:
                 progress(done, total)

@@ -81,3 +81,9 @@ def test_the_bed_under_speech() -> None:
 def test_depth_follows_the_loudness() -> None:
     assert duck_depth_db(-20, -20) == 15 and duck_depth_db(-50, -20) == 6 and duck_depth_db(0, -40) == 30
     assert duck_depth_db(-np.inf, -20) == 0
+
+
+def test_a_clip_louder_than_full_scale_is_as_loud_in_the_mix(take: Path, tmp_path: Path) -> None:
+    (clip,) = write_clips([Placed(take, fit(0, RATE), gain_db=12)], ["loud"], tmp_path / "clips")
+    assert np.abs(soundfile.read(clip.path)[0]).max() <= 1
+    assert np.abs(np.concatenate(list(dialogue([clip], RATE)))).max() == pytest.approx(0.4 * 10 ** (12 / 20), rel=0.05)
