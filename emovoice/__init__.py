@@ -17,6 +17,7 @@ from emovoice import torchaudio_shim
 
 if TYPE_CHECKING:
     from emovoice.audio import Audio as Audio
+    from emovoice.dubbing.run import dub as dub
     from emovoice.emotion.names import EMOTIONS as EMOTIONS
     from emovoice.engine import Engine as Engine
     from emovoice.engine import stream as stream
@@ -39,6 +40,7 @@ _HOMES = {
     "Audio": "audio",
     "EMOTIONS": "emotion.names",
     "Engine": "engine",
+    "dub": "dubbing.run",
     "stream": "engine",
     "synthesize": "engine",
     "AudioError": "errors",

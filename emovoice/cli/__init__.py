@@ -21,13 +21,15 @@ COMMANDS = {
     "say": "speak a text into a sound file",
     "voices": "list the voices, or make one from a recording",
     "models": "list, download, check and convert published models",
+    "dub": "dub a timeline, with or without a video",
+    "cast": "make a cast file for a dub",
     "info": "say what a model is and where its weights come from",
     "evaluate": "measure a model against the bars it has to meet",
     "corpus": "make a corpus to train on, rendered or of recordings",
     "train": "train a part of a model",
 }
 
-OK, INTERRUPTED = 0, 130
+OK, BELOW_BAR, INTERRUPTED = 0, 7, 130
 EXIT_CODES: dict[type[errors.EmovoiceError], int] = {
     errors.InputError: 2,
     errors.AudioError: 3,
@@ -50,6 +52,7 @@ exit codes:
   4    a model or a saved voice is missing or damaged
   5    the output cannot be written
   6    the text cannot be spoken in the length asked for
+  7    a dub is finished, and its report names faults
   130  interrupted
 """
 
