@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from emovoice.audio import Audio as Audio
     from emovoice.emotion.names import EMOTIONS as EMOTIONS
     from emovoice.engine import Engine as Engine
+    from emovoice.engine import convert as convert
+    from emovoice.engine import convert_stream as convert_stream
     from emovoice.engine import stream as stream
     from emovoice.engine import synthesize as synthesize
     from emovoice.errors import AudioError as AudioError
@@ -39,6 +41,8 @@ _HOMES = {
     "Audio": "audio",
     "EMOTIONS": "emotion.names",
     "Engine": "engine",
+    "convert": "engine",
+    "convert_stream": "engine",
     "stream": "engine",
     "synthesize": "engine",
     "AudioError": "errors",
