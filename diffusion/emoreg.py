@@ -38,10 +38,10 @@ FULL = (1.0, 1.0)
 @dataclass(frozen=True)
 class EmoRegConfig:
     """`network` "conv" is one-dimensional, fast on a CPU, and uses `depth`; "unet" is Grad-TTS's and uses `mults` and
-    `conditions`, the image channels of timbre and emotion. DiffVC's is "unet" with dim 256, mults 1-2-4, conditions 128.
+    `conditions`, the image channels of timbre and emotion. DiffVC's has dim 256, mults 1-2-4, conditions 128.
 
-    `keep` (0..1) is how much of the recording's own noise a conversion starts from, `guidance` the weights of timbre and
-    emotion (1: as learned).
+    `keep` (0..1) is how much of the recording's own noise a conversion starts from, `guidance` the weights of timbre
+    and emotion (1: as learned).
     """
 
     mels: int = 100

@@ -26,7 +26,7 @@ from ar_tts.model import TextToCodes, TextToCodesConfig
 from diffusion.emoreg import EmoReg, EmoRegConfig
 from diffusion.flow import FlowConfig, FlowDecoder
 from diffusion.prior import Prior
-from emovoice.emotion.directions import Directions
+from emovoice.emotion.directions import POINTS, Directions
 from emovoice.emotion.prosody import MOVES, ProsodyMoves
 from emovoice.emotion.space import EmotionSpace
 from emovoice.encoder.reference import ReferenceConfig, ReferenceEncoder
@@ -130,7 +130,8 @@ def _drawn(config: BundleConfig) -> Bundle:
         if bundle.convert is not None:
             bundle.convert.means += torch.randn(bundle.convert.means.shape)
             size = config.reference.timbre_dim
-            bundle.moves = ProsodyMoves(0.01 * torch.randn(len(MOVES), shape[1]).numpy(), np.zeros(size + 1, np.float32))
+            weights = 0.01 * torch.randn(len(MOVES), shape[1]).numpy()
+            bundle.moves = ProsodyMoves(weights, np.zeros(size + 1, np.float32))
     return bundle
 
 
@@ -160,26 +161,28 @@ def _fill_space(bundle: Bundle, path: Path) -> None:
         bundle.space = EmotionSpace(**arrays)
         return
     emotions, size = old.directions.shape
-    basis, calibration = shapes.get("basis", ()), shapes.get("calibration", ())
-    fits = len(basis) == 2 and basis[1] == size and len(calibration) == 2 and calibration[0] == emotions
-    if not fits or shapes != plain | {"basis": basis, "calibration": calibration, "longest": ()}:
+    components, calibration = shapes.get("components", ()), shapes.get("calibration", ())
+    fits = len(components) == 2 and components[0] == size and calibration == (emotions, POINTS)
+    if not fits or shapes != plain | {"components": components, "calibration": calibration, "longest": (1,)}:
         raise ModelError(f"weights do not fit the configuration: {shapes}", field="model", value=str(path),
                          remedy="Install the model again")
     about = path.with_suffix(".json")
-    longest = float(arrays.pop("longest"))
+    longest = float(arrays.pop("longest")[0])
     try:
         found = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"the page of the emotion space cannot be read: {error}", field="model", value=str(about),
                          remedy="Install the model again") from error
-    bundle.space = Directions(**arrays, longest=longest, about=found)
+    basis = np.ascontiguousarray(arrays.pop("components").T)
+    bundle.space = Directions(**arrays, basis=basis, longest=longest, about=found)
 
 
 def space_tensors(space: EmotionSpace) -> dict[str, torch.Tensor]:
     """What is stored of an emotion space."""
     arrays = {"neutral": space.neutral, "directions": space.directions}
     if isinstance(space, Directions):
-        arrays |= {"basis": space.basis, "calibration": space.calibration, "longest": np.array(space.longest, np.float32)}
+        longest = np.array([space.longest], np.float32)
+        arrays |= {"components": space.basis.T, "calibration": space.calibration, "longest": longest}
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
@@ -195,25 +198,32 @@ def _moves(config: BundleConfig, tensors: dict[str, torch.Tensor], folder: Path)
 def save(bundle: Bundle, folder: Path, half: bool = True) -> None:
     """Write a bundle, each file beside and then renamed; `half` stores 16-bit floats."""
     folder.mkdir(parents=True, exist_ok=True)
-
-    def write(name: str, tensors: dict[str, torch.Tensor]) -> None:
-        stored = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
-        save_file(stored, folder / f"{name}.partial")
-        (folder / f"{name}.partial").chmod(0o644)  # safetensors writes files for their owner alone
-        (folder / f"{name}.partial").rename(folder / f"{name}.safetensors")
-
     for name, part in bundle.parts.items():
-        write(name, part.state_dict())
-    write("space", space_tensors(bundle.space))
+        _write(folder, name, part.state_dict(), half)
+    save_space(bundle.space, folder, half)
     if bundle.moves is not None:
-        moves = bundle.moves
-        write("prosody", {"weights": torch.from_numpy(moves.weights), "register": torch.from_numpy(moves.register)})
-    pages = {"config": asdict(bundle.config)}
-    if isinstance(bundle.space, Directions):
-        pages["space"] = bundle.space.about
-    for name, page in pages.items():
-        (folder / f"{name}.partial").write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
-        (folder / f"{name}.partial").rename(folder / f"{name}.json")
+        moves = {"weights": bundle.moves.weights, "register": bundle.moves.register}
+        _write(folder, "prosody", {name: torch.from_numpy(array) for name, array in moves.items()}, half)
+    _write_page(folder, "config", asdict(bundle.config))
+
+
+def save_space(space: EmotionSpace, folder: Path, half: bool = True) -> None:
+    """Write the emotion space of a bundle alone."""
+    _write(folder, "space", space_tensors(space), half)
+    if isinstance(space, Directions):
+        _write_page(folder, "space", space.about)
+
+
+def _write(folder: Path, name: str, tensors: dict[str, torch.Tensor], half: bool) -> None:
+    stored = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    save_file(stored, folder / f"{name}.partial")
+    (folder / f"{name}.partial").chmod(0o644)  # safetensors writes files for their owner alone
+    (folder / f"{name}.partial").rename(folder / f"{name}.safetensors")
+
+
+def _write_page(folder: Path, name: str, page: dict[str, Any]) -> None:
+    (folder / f"{name}.partial").write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.partial").rename(folder / f"{name}.json")
 
 
 def from_json(cls: type[_T], raw: dict[str, Any]) -> _T:

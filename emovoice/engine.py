@@ -151,7 +151,7 @@ class Engine:
         seed: int = 0,
         decoding: Decoding | None = None,
     ) -> Audio:
-        """Speak a recording again with another emotion: the words stay and, unless another timbre is given, the speaker.
+        """Speak a recording again with another emotion; words and, unless another timbre is given, speaker stay.
 
         Args:
             source: a file of any length up to four hours (`Limits.source_s`), samples at 24 kHz, or (samples, rate).
@@ -178,8 +178,8 @@ class Engine:
             LengthError: it cannot be spoken in `duration_s`.
         """
         conversion = self.convert_stream(
-            source, emotion, intensity, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo, seed=seed,
-            decoding=decoding,
+            source, emotion, intensity, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo,
+            seed=seed, decoding=decoding,
         )  # fmt: skip
         return conversion.collect()
 
@@ -209,7 +209,7 @@ class Engine:
         from emovoice.conversion.stream import Conversion, Request
         from emovoice.emotion.path import waypoints
 
-        model = converter.Converter(self.pipeline.bundle, self.pipeline.device, self.pipeline.name)
+        model = self.pipeline.converter()
         how = converter.checked(decoding or converter.Decoding())
         seed = _check_seed(seed)
         timing.asked_samples(duration_s, self.pipeline.sample_rate)

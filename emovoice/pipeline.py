@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from emovoice.errors import ModelError
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 from emovoice.timing import allot
+
+if TYPE_CHECKING:
+    from emovoice.conversion.converter import Converter
 
 HOP = 256
 LICENCE = "Apache-2.0"
@@ -172,6 +175,12 @@ class Pipeline:
         read = zip(tokens.codes[0].tolist(), pitch, levels, pointer.tolist(), strict=True)
         mel = self._mel([Step(*step) for step in read], classes, timbre, emotion, math.ceil(usable / HOP), 0)
         return self.bundle.vocoder(mel)[0, :usable].cpu().numpy()
+
+    def converter(self) -> Converter:
+        """The networks for conversion. Raises ModelError where this model comes without."""
+        from emovoice.conversion.converter import Converter
+
+        return Converter(self.bundle, self.device, self.name)
 
     def info(self) -> dict[str, Any]:
         """Name, parameters by part, bytes on disk, licence, configuration."""

@@ -128,6 +128,12 @@ class Converter:
             emotion=emotion[0].cpu().numpy(),
         )
 
+    @torch.inference_mode()
+    def vocoded(self, samples: np.ndarray) -> np.ndarray:
+        """(n,) float32 -> (n,): through mel and vocoder alone, the best that a conversion can sound."""
+        wave = torch.from_numpy(np.pad(samples, (0, -len(samples) % HOP)).astype(np.float32))[None].to(self.device)
+        return self.bundle.vocoder(self.front(wave))[0, : len(samples)].cpu().numpy()
+
     def moves_of(self, heard: Heard, emotion: np.ndarray) -> np.ndarray:
         """(K, D) wanted -> (K, 8) moves of prosody."""
         return self.moves.of(emotion - heard.emotion)

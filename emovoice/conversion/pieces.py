@@ -1,7 +1,7 @@
 """Cutting a long recording where it is quiet, and joining what became of its pieces. Pure: numpy, no files.
 
-A piece is heard with 80 ms of what comes before and after it; in the output, pieces are faded into each other over 20 ms
-in the middle of the cut. Everything is mono at 24 kHz; cuts lie on the grid of codes (960 samples).
+A piece is heard with 80 ms of what comes before and after it; in the output, pieces are faded into each other over
+20 ms in the middle of the cut. Everything is mono at 24 kHz; cuts lie on the grid of codes (960 samples).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _QUIET_DB = 40.0  # below the loudest of the piece: a pause, at which a phrase e
 
 @dataclass(frozen=True)
 class Piece:
-    """Samples (lead + core + tail,), the sizes of the three, where the core starts, and whether a phrase ends with it."""
+    """Samples (lead + core + tail,), the sizes of the three, where the core starts, and whether a phrase ends there."""
 
     samples: np.ndarray
     lead: int

@@ -175,7 +175,7 @@ def _of_channels(mixing: Mixing) -> Iterator[str]:
     alone = mixing.loudest()
     if alone is not None:
         yield f"the channels cancel each other out; channel {alone + 1} alone was converted"
-    yield f"{mixing.channels} channels were converted as one and keep their levels; what else differs between them is lost"
+    yield f"{mixing.channels} channels were converted as one; they keep their levels, but not what else differs"
 
 
 def _coming(blocks: Iterator[Any], rate: int, limits: Limits) -> Incoming:

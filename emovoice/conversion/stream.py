@@ -24,8 +24,9 @@ from emovoice.writing import peak_warnings
 if TYPE_CHECKING:
     from emovoice.conversion.converter import Converter, Decoding, Heard
 
-OTHER_SPEAKER = 0.3
-"""Cosine of two timbre vectors below which another person speaks."""
+OTHER_SPEAKER = 0.5
+"""Cosine of two timbre vectors below which another person speaks. In the corpus that `mini` was trained on, 99 % of
+recordings of one voice lie above 0.79 and 95 % of those of two voices below 0.39."""
 UNCLEAR = 0.45
 """Certainty of the phones below which it may not be speech at all."""
 _ENOUGH_S = 1.0  # of a piece, to know who speaks and how
@@ -187,9 +188,8 @@ class Conversion(Iterator[np.ndarray]):
             self._differs += seconds
         if self._timbre is not None:
             if float(heard.timbre @ self._timbre) < OTHER_SPEAKER:
-                self._note(f"another voice seems to speak from {piece.start / RATE_HZ:.1f} s on; each keeps its own timbre"
-                           if self._request.timbre is None else
-                           f"another voice seems to speak from {piece.start / RATE_HZ:.1f} s on; all get the one timbre")
+                kept = "each keeps its own timbre" if self._request.timbre is None else "all get the one timbre"
+                self._note(f"another voice seems to speak from {piece.start / RATE_HZ:.1f} s on; {kept}")
             else:  # the same person: the mean of what was heard is steadier than a piece
                 mean = 2 * self._timbre + heard.timbre
                 heard = replace(heard, timbre=mean / np.linalg.norm(mean))
@@ -207,7 +207,7 @@ class Conversion(Iterator[np.ndarray]):
         if not self._incoming.heard:
             notes.append("nobody speaks in it; it was passed on as it was")
         if self._unclear_s > 0.5 * source / self.rate:
-            notes.append("most of it was not understood as speech: music, noise and other sounds are not kept as they are")
+            notes.append("most of it was not understood as speech; music, noise and other sounds are not kept")
         if self._alike > self._differs:
             notes.append("it sounds like the emotion that was asked for already; little was changed")
         if frames != source:

@@ -8,6 +8,7 @@ Shapes: N points, K times, D numbers of a vector.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def waypoints(emotion: Any, intensity: float | None, length_s: float | None = No
     if is_keyframes(emotion):
         factor = names.check_intensity(intensity, default=1.0)
         points = [_scaled(_keyframe(row, index), factor) for index, row in enumerate(emotion)]
-        if any(b.t_s < a.t_s for a, b in zip(points, points[1:])):
+        if any(b.t_s < a.t_s for a, b in itertools.pairwise(points)):
             raise InputError("the times of keyframes must rise", field="emotion", value=[p.t_s for p in points],
                              remedy=_REMEDY)
         return tuple(points)

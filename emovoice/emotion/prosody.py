@@ -16,8 +16,10 @@ import numpy as np
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ
 from emovoice.text import symbols
 
-MOVES = ("pitch_st", "range_log", "end_st", "level_db", "level_range_log", "vowels_log", "consonants_log", "pauses_log")
-"""Columns: pitch in semitones, its range as a logarithm, the movement of the last 250 ms of voice in semitones, level in
+MOVES = (
+    "pitch_st", "range_log", "end_st", "level_db", "level_range_log", "vowels_log", "consonants_log", "pauses_log",
+)  # fmt: skip
+"""Columns: pitch in semitones, its range as a logarithm, the movement of the last 250 ms of voice, level in
 decibels, its range, and the durations of vowels, consonants and pauses as logarithms."""
 
 END_S = 0.25
@@ -130,7 +132,7 @@ def pitch_ratio(pitch_hz: np.ndarray, moves: np.ndarray, ends: bool, shift_st: f
 
 
 def moved_level(level_db: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Level (K,) in dB under moves (K, 8); the range widens around the mean of the speech, silence stays as far below."""
+    """Level (K,) in dB under moves (K, 8); the range widens around the mean of speech, silence stays as far below."""
     speech = level_db > level_db.max() - _SPEECH_BELOW_PEAK_DB
     away = np.clip(level_db - level_db[speech].mean(), -_LEVEL_SPAN_DB, _LEVEL_SPAN_DB)
     return level_db + moves[:, 3] + (np.exp(moves[:, 4]) - 1) * away

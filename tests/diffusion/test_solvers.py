@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -133,7 +134,7 @@ def test_order_of_convergence(name: str, order: int) -> None:
     x = start(200)
     truth = on_the_path(x, 1.0, 1e-12)
     errors = [float((solved(name, steps, x) - truth).pow(2).mean().sqrt()) for steps in (20, 40, 80)]
-    for coarse, fine in zip(errors, errors[1:], strict=False):
+    for coarse, fine in itertools.pairwise(errors):
         assert math.log2(coarse / fine) == pytest.approx(order, abs=0.35)
 
 
@@ -183,5 +184,5 @@ def test_euler_is_of_first_order() -> None:
 
 def test_steps_are_even_in_log_snr() -> None:
     logs = [SCHEDULE.log_snr(t) for t in solvers.log_snr_times(SCHEDULE, 6)]
-    gaps = [b - a for a, b in zip(logs, logs[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(logs)]
     assert gaps == pytest.approx([gaps[0]] * 6, rel=1e-9)
