@@ -80,7 +80,9 @@ def test_exit_codes(
     assert os.listdir() == ["in.wav"]
 
 
-def test_a_model_without_conversion(convert: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_conversion(
+    convert: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from dataclasses import replace
 
     from emovoice import bundle as bundles

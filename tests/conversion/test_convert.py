@@ -58,7 +58,9 @@ def test_rate_channels_and_length_stay(engine: Engine, rate: int, channels: int)
 
 @pytest.mark.parametrize("seconds", [1.5, 3.0, 3.7009, 6.2])
 @pytest.mark.parametrize("tempo", [False, True])
-def test_the_length_asked_for_is_met_to_the_sample(engine: Engine, clip: np.ndarray, seconds: float, tempo: bool) -> None:
+def test_the_length_asked_for_is_met_to_the_sample(
+    engine: Engine, clip: np.ndarray, seconds: float, tempo: bool
+) -> None:
     made = engine.convert(clip, "happy", 1.0, duration_s=seconds, tempo=tempo)
     assert len(made.samples) == round(seconds * RATE) and made.asked_s == seconds
     assert any("length changed" in warning for warning in made.warnings) == (seconds != 3.0)
@@ -278,7 +280,7 @@ def test_requests_that_cannot_be(engine: Engine, clip: np.ndarray, request_: dic
 def test_a_stream_has_no_length(engine: Engine) -> None:
     curve = EmotionCurve((Keyframe(0.0, {"sad": 1.0}, 0.5),))
     for more in ({"emotion": "sad", "duration_s": 3.0}, {"emotion": curve}):
-        with pytest.raises(InputError, match="known|unknown"):
+        with pytest.raises(InputError, match=r"known|unknown"):
             engine.convert_stream(in_blocks(speech()), rate=RATE, **more)  # type: ignore[arg-type]
 
 

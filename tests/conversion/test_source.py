@@ -20,7 +20,8 @@ RATE = 16_000
 def voice(seconds: float = 2.0, seed: int = 0) -> np.ndarray:
     """A buzz with syllables, which counts as speech."""
     t = np.arange(round(seconds * RATE)) / RATE
-    return (0.3 * np.sign(np.sin(2 * np.pi * 120 * t)) * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t + seed))).astype(np.float32)
+    shape = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * t + seed)
+    return (0.3 * np.sign(np.sin(2 * np.pi * 120 * t)) * shape).astype(np.float32)
 
 
 def opened(source: Any, rate: int | None = None, **limits: float) -> Any:

@@ -144,7 +144,8 @@ def test_conversions_are_made_once(tmp_path: Path, sources: list[Prompt], corpus
 def test_the_solvers_are_compared(tmp_path: Path, sources: list[Prompt], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suites_convert, "STEPS", (2, 4))
     rows = suites_convert.solvers(plan_of(tmp_path, sources, None, Converts(texts_of(sources))))
-    assert [row.what.split(",")[0] for row in rows] == ["solvers: dpm"] * 2 + ["solvers: ddim"] * 2 + ["solvers: ml"] * 2
+    names = [row.what.split(",")[0] for row in rows]
+    assert names == [f"solvers: {name}" for name in ("dpm", "ddim", "ml") for _ in range(2)]
     assert all(row.value < 0.1 and "WER" in row.note and "real-time factor" in row.note for row in rows)
 
 
