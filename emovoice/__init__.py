@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from emovoice.dubbing.run import dub as dub
     from emovoice.emotion.names import EMOTIONS as EMOTIONS
     from emovoice.engine import Engine as Engine
+    from emovoice.engine import convert as convert
+    from emovoice.engine import convert_stream as convert_stream
     from emovoice.engine import stream as stream
     from emovoice.engine import synthesize as synthesize
     from emovoice.errors import AudioError as AudioError
@@ -41,6 +43,8 @@ _HOMES = {
     "EMOTIONS": "emotion.names",
     "Engine": "engine",
     "dub": "dubbing.run",
+    "convert": "engine",
+    "convert_stream": "engine",
     "stream": "engine",
     "synthesize": "engine",
     "AudioError": "errors",

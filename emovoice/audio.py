@@ -58,7 +58,7 @@ class Audio:
     """Speech, and what was measured while it was made.
 
     Attributes:
-        samples: float32 `(N,)`, mono; normally within -1..1.
+        samples: float32 `(N,)`, mono, or `(N, C)` of a converted recording of C channels; normally within -1..1.
         rate: samples a second.
         asked_s: the length asked for, or None.
         real_time_factor: seconds it took to make a second of speech; below 1 is faster than real time.

@@ -1,6 +1,8 @@
 """A bundle: the configuration and weights of all modules of one model, in one folder.
 
     config.json  encoders.safetensors  t2s.safetensors  prior.safetensors  flow.safetensors  vocoder.safetensors
+    space.safetensors, space.json: the emotion space, and what was found when it was fitted
+    convert.safetensors, prosody.safetensors: of models that convert recordings
 
 Weights may be stored in half precision; they are computed in single precision. The `debug` bundle has a configuration
 only: its weights are drawn from a seed.
@@ -21,8 +23,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ar_tts.model import TextToCodes, TextToCodesConfig
+from diffusion.emoreg import EmoReg, EmoRegConfig
 from diffusion.flow import FlowConfig, FlowDecoder
 from diffusion.prior import Prior
+from emovoice.emotion.directions import POINTS, Directions
+from emovoice.emotion.prosody import MOVES, ProsodyMoves
 from emovoice.emotion.space import EmotionSpace
 from emovoice.encoder.reference import ReferenceConfig, ReferenceEncoder
 from emovoice.encoder.tokenizer import MEL_HOP, SemanticTokenizer, TokenizerConfig
@@ -45,6 +50,7 @@ class BundleConfig:
     t2s: TextToCodesConfig
     flow: FlowConfig
     vocoder: VocosConfig
+    convert: EmoRegConfig | None = None  # None: this model does not convert
     solver_steps: int = 8
     guidance: float = 0.0
     noise: float = 1.0
@@ -64,16 +70,20 @@ class Bundle(nn.Module):
         self.flow = FlowDecoder(config.flow)
         self.prior = Prior(config.flow.prior) if config.flow.prior else None
         self.vocoder = Vocoder(config.vocoder)
+        self.convert = EmoReg(config.convert) if config.convert else None
+        self.moves: ProsodyMoves | None = None
         self.front = LogMel(n_fft=1024, hop=MEL_HOP, n_mels=config.reference.n_mels)
-        self.space = EmotionSpace(np.zeros(config.reference.emotion_dim, np.float32),
-                                  np.zeros((config.reference.emotions, config.reference.emotion_dim), np.float32))
+        self.space: EmotionSpace = EmotionSpace(np.zeros(config.reference.emotion_dim, np.float32),
+                                                np.zeros((config.reference.emotions, config.reference.emotion_dim),
+                                                         np.float32))
 
     @property
     def parts(self) -> dict[str, nn.Module]:
         """Weight file -> what is in it."""
         encoders = nn.ModuleDict({"tokenizer": self.tokenizer, "reference": self.reference})
         prior = {} if self.prior is None else {"prior": self.prior}
-        return {"encoders": encoders, "t2s": self.t2s, **prior, "flow": self.flow, "vocoder": self.vocoder}
+        convert = {} if self.convert is None else {"convert": self.convert}
+        return {"encoders": encoders, "t2s": self.t2s, **prior, "flow": self.flow, "vocoder": self.vocoder, **convert}
 
 
 def find(model: str) -> Path:
@@ -103,6 +113,8 @@ def load(model: str, device: str = "cpu") -> Bundle:
         for name, part in bundle.parts.items():
             _fill(part, folder / f"{name}.safetensors")
         _fill_space(bundle, folder / "space.safetensors")
+        if config.convert:
+            bundle.moves = _moves(config, _read(folder / "prosody.safetensors"), folder)
     return bundle.to(device).eval().requires_grad_(False)
 
 
@@ -112,7 +124,13 @@ def _drawn(config: BundleConfig) -> Bundle:
         torch.manual_seed(config.seed or 0)
         bundle = Bundle(config)
         shape = bundle.space.directions.shape
-        bundle.space = EmotionSpace(torch.randn(shape[1]).numpy(), torch.randn(shape).numpy())
+        neutral, directions = torch.randn(shape[1]).numpy(), torch.randn(shape).numpy()
+        bundle.space = Directions(neutral, directions, np.linalg.qr(directions.T)[0].T.astype(np.float32))
+        if bundle.convert is not None:
+            bundle.convert.means += torch.randn(bundle.convert.means.shape)
+            size = config.reference.timbre_dim
+            weights = 0.01 * torch.randn(len(MOVES), shape[1]).numpy()
+            bundle.moves = ProsodyMoves(weights, np.zeros(size + 1, np.float32))
     return bundle
 
 
@@ -133,31 +151,78 @@ def _fill(part: nn.Module, path: Path) -> None:
 
 
 def _fill_space(bundle: Bundle, path: Path) -> None:
+    """A plain space has two tensors; one with directions five, and a page for people."""
     tensors, old = _read(path), bundle.space
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if shapes != {"neutral": old.neutral.shape, "directions": old.directions.shape}:
+    arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    plain = {"neutral": old.neutral.shape, "directions": old.directions.shape}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes == plain:
+        bundle.space = EmotionSpace(**arrays)
+        return
+    emotions, size = old.directions.shape
+    components, calibration = shapes.get("components", ()), shapes.get("calibration", ())
+    fits = len(components) == 2 and components[0] == size and calibration == (emotions, POINTS)
+    if not fits or shapes != plain | {"components": components, "calibration": calibration, "longest": (1,)}:
         raise ModelError(f"weights do not fit the configuration: {shapes}", field="model", value=str(path),
                          remedy="Install the model again")
-    bundle.space = EmotionSpace(tensors["neutral"].float().numpy(), tensors["directions"].float().numpy())
+    about = path.with_suffix(".json")
+    longest = float(arrays.pop("longest")[0])
+    try:
+        found = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"the page of the emotion space cannot be read: {error}", field="model", value=str(about),
+                         remedy="Install the model again") from error
+    basis = np.ascontiguousarray(arrays.pop("components").T)
+    bundle.space = Directions(**arrays, basis=basis, longest=longest, about=found)
+
+
+def space_tensors(space: EmotionSpace) -> dict[str, torch.Tensor]:
+    """What is stored of an emotion space."""
+    arrays = {"neutral": space.neutral, "directions": space.directions}
+    if isinstance(space, Directions):
+        longest = np.array([space.longest], np.float32)
+        arrays |= {"components": space.basis.T, "calibration": space.calibration, "longest": longest}
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def _moves(config: BundleConfig, tensors: dict[str, torch.Tensor], folder: Path) -> ProsodyMoves:
+    expected = {"weights": (len(MOVES), config.reference.emotion_dim), "register": (config.reference.timbre_dim + 1,)}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != expected:
+        raise ModelError(f"weights do not fit the configuration: {shapes}", field="model", value=str(folder),
+                         remedy="Install the model again")
+    return ProsodyMoves(tensors["weights"].float().numpy(), tensors["register"].float().numpy())
 
 
 def save(bundle: Bundle, folder: Path, half: bool = True) -> None:
     """Write a bundle, each file beside and then renamed; `half` stores 16-bit floats."""
     folder.mkdir(parents=True, exist_ok=True)
-
-    def write(name: str, tensors: dict[str, torch.Tensor]) -> None:
-        stored = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
-        save_file(stored, folder / f"{name}.partial")
-        (folder / f"{name}.partial").chmod(0o644)  # safetensors writes files for their owner alone
-        (folder / f"{name}.partial").rename(folder / f"{name}.safetensors")
-
     for name, part in bundle.parts.items():
-        write(name, part.state_dict())
-    space = {"neutral": torch.from_numpy(bundle.space.neutral), "directions": torch.from_numpy(bundle.space.directions)}
-    write("space", space)
-    text = json.dumps(asdict(bundle.config), indent=1)
-    (folder / "config.partial").write_text(text + "\n", encoding="utf-8")
-    (folder / "config.partial").rename(folder / "config.json")
+        _write(folder, name, part.state_dict(), half)
+    save_space(bundle.space, folder, half)
+    if bundle.moves is not None:
+        moves = {"weights": bundle.moves.weights, "register": bundle.moves.register}
+        _write(folder, "prosody", {name: torch.from_numpy(array) for name, array in moves.items()}, half)
+    _write_page(folder, "config", asdict(bundle.config))
+
+
+def save_space(space: EmotionSpace, folder: Path, half: bool = True) -> None:
+    """Write the emotion space of a bundle alone."""
+    _write(folder, "space", space_tensors(space), half)
+    if isinstance(space, Directions):
+        _write_page(folder, "space", space.about)
+
+
+def _write(folder: Path, name: str, tensors: dict[str, torch.Tensor], half: bool) -> None:
+    stored = {k: (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in tensors.items()}
+    save_file(stored, folder / f"{name}.partial")
+    (folder / f"{name}.partial").chmod(0o644)  # safetensors writes files for their owner alone
+    (folder / f"{name}.partial").rename(folder / f"{name}.safetensors")
+
+
+def _write_page(folder: Path, name: str, page: dict[str, Any]) -> None:
+    (folder / f"{name}.partial").write_text(json.dumps(page, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.partial").rename(folder / f"{name}.json")
 
 
 def from_json(cls: type[_T], raw: dict[str, Any]) -> _T:

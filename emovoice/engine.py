@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from emovoice import timing
-from emovoice.audio import Audio, Source
+from emovoice.audio import Audio, Source, read_audio
 from emovoice.emotion import names
-from emovoice.errors import InputError
+from emovoice.errors import InputError, LengthError
 from emovoice.limits import DEFAULT_LIMITS, Limits
 from emovoice.models import chosen_model
 from emovoice.pipelines import AnySentence, EmotionRequest, load, prefixed
@@ -23,10 +24,15 @@ from emovoice.speech import Plan, Speech
 from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, check_accent, looks_like_name, voices
 
 if TYPE_CHECKING:
+    from emovoice.conversion.converter import Decoding
+    from emovoice.conversion.stream import Conversion
+    from emovoice.emotion.curve import EmotionCurve
     from emovoice.indextts.options import Options
 
 Timbre: TypeAlias = "Voice | Source | None"
 Emotion: TypeAlias = "str | Sequence[float] | Mapping[str, float] | np.ndarray | None"
+
+Keyframes: TypeAlias = "Sequence[tuple[float, Emotion, float | None]]"
 
 AUTO = "auto"
 """The emotion that the text itself tells."""
@@ -167,6 +173,109 @@ class Engine:
         samples = [self.pipeline.estimate_samples(sentence, who, how) for sentence in sentences]
         rate = self.pipeline.sample_rate
         return (sum(samples) + (len(samples) - 1) * round(self.pipeline.gap_s * rate)) / rate
+
+    def convert(
+        self,
+        source: Source,
+        emotion: Emotion | Keyframes | EmotionCurve = None,
+        intensity: float | None = None,
+        *,
+        reference: Source | None = None,
+        timbre: Timbre = None,
+        duration_s: float | None = None,
+        tempo: bool = False,
+        seed: int = 0,
+        decoding: Decoding | None = None,
+    ) -> Audio:
+        """Speak a recording again with another emotion; words and, unless another timbre is given, speaker stay.
+
+        Args:
+            source: a file of any length up to four hours (`Limits.source_s`), samples at 24 kHz, or (samples, rate).
+            emotion: as in `synthesize`; or keyframes [(seconds, emotion, intensity), ...] or an `EmotionCurve` over the
+                whole recording. "neutral" takes the emotion out. None keeps it, for another timbre or length alone.
+            intensity: how far the way goes from the recording's own emotion (0) to this one (1). None means 0.7 for an
+                emotion given by name and 1.0 for weights or a reference.
+            reference: a recording whose emotion is taken over, instead of `emotion`; whoever speaks, in any language.
+            timbre: who speaks, as in `synthesize`; None for the speaker of the recording.
+            duration_s: how long the result shall last, seconds; None for as long as the recording.
+            tempo: whether the emotion may change how fast each sound is spoken. Without `duration_s` the length then
+                changes.
+            seed: 0..2**63-1.
+            decoding: solver, steps and weights; None for the model's own.
+
+        Returns:
+            The result at the source's rate, `(N,)` for one channel and `(N, C)` for more, and every way in which it is
+            less than what was asked for.
+
+        Raises:
+            InputError: an argument is not usable, or there is nothing to do.
+            AudioError: a recording cannot be used, or nobody speaks in it.
+            ModelError: this model comes without weights for conversion.
+            LengthError: it cannot be spoken in `duration_s`.
+        """
+        conversion = self.convert_stream(
+            source, emotion, intensity, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo,
+            seed=seed, decoding=decoding,
+        )  # fmt: skip
+        return conversion.collect()
+
+    def convert_stream(
+        self,
+        source: Source | Iterable[np.ndarray],
+        emotion: Emotion | Keyframes | EmotionCurve = None,
+        intensity: float | None = None,
+        *,
+        rate: int | None = None,
+        reference: Source | None = None,
+        timbre: Timbre = None,
+        duration_s: float | None = None,
+        tempo: bool = False,
+        seed: int = 0,
+        decoding: Decoding | None = None,
+    ) -> Conversion:
+        """Like `convert`, in chunks as they are made; together they are exactly its samples.
+
+        The source may also be blocks that are still coming, `(n,)` or `(n, C)` at `rate`; their length is not known, so
+        that neither `duration_s` nor an `EmotionCurve` can be had. What comes out lags 3 to 8 s behind: a piece is
+        converted when it is known where it ends. Memory does not grow with the length.
+        """
+        start = time.perf_counter()
+        from emovoice.conversion import converter, target
+        from emovoice.conversion.source import open_source
+        from emovoice.conversion.stream import Conversion, Request
+        from emovoice.emotion.path import waypoints
+
+        model = self.pipeline.converter()
+        how = converter.checked(decoding or converter.Decoding())
+        seed = _check_seed(seed)
+        timing.asked_samples(duration_s, self.pipeline.sample_rate)
+        if emotion is not None and reference is not None:
+            raise InputError("an emotion and a recording of one are given", field="emotion", value=emotion,
+                             remedy="Give emotion or reference, not both.")
+        if emotion is None and reference is None and timbre is None and duration_s is None:
+            raise InputError("there is nothing to do", field="emotion", value=None,
+                             remedy="Give an emotion, a reference, a timbre or a duration.")
+        own = None if timbre is None else np.array(self.voice(timbre).timbre)
+        notes: tuple[str, ...] = ()
+        if reference is not None:
+            factor = names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
+            heard = read_audio(reference, limits=self.limits)
+            notes = tuple(f"emotion recording: {warning}" for warning in heard.warnings)
+            wanted = target.of_reference(self.pipeline.embed(heard.samples)[1], factor)
+        elif emotion is None:
+            names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
+            wanted = target.unchanged(len(model.space.neutral))
+        else:
+            waypoints(emotion, intensity, 1.0)  # refused before the recording is gone through
+        incoming = open_source(source, rate, self.limits)
+        length_s = None if incoming.frames is None else incoming.frames / incoming.rate
+        if reference is None and emotion is not None:
+            wanted = target.of_path(model.space, waypoints(emotion, intensity, length_s))
+        if duration_s is not None:
+            _check_stretch(duration_s, length_s)
+        incoming.notes += notes
+        request = Request(wanted, own, None if duration_s is None else float(duration_s), tempo, seed, how)
+        return Conversion(model, incoming, request, spent_s=time.perf_counter() - start)
 
     def voice(self, timbre: Timbre = None) -> Voice:
         """The voice meant by any of the ways to name one; see `synthesize`."""
@@ -312,6 +421,64 @@ def _wanted(
         factor = names.check_intensity(intensity, default=names.NAMED_INTENSITY)
         return EmotionRequest(words=text if instruction is None else instruction, intensity=factor)
     return EmotionRequest(names.parse(emotion, intensity))
+
+
+def convert(
+    source: Source,
+    emotion: Emotion | Keyframes | EmotionCurve = None,
+    intensity: float | None = None,
+    *,
+    reference: Source | None = None,
+    timbre: Timbre = None,
+    duration_s: float | None = None,
+    tempo: bool = False,
+    seed: int = 0,
+    decoding: Decoding | None = None,
+    model: str | None = None,
+    device: str = "cpu",
+) -> Audio:
+    """`Engine.convert` on a model that is loaded on first use and kept."""
+    return shared_engine(model, device).convert(
+        source, emotion, intensity, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo, seed=seed,
+        decoding=decoding,
+    )  # fmt: skip
+
+
+def convert_stream(
+    source: Source | Iterable[np.ndarray],
+    emotion: Emotion | Keyframes | EmotionCurve = None,
+    intensity: float | None = None,
+    *,
+    rate: int | None = None,
+    reference: Source | None = None,
+    timbre: Timbre = None,
+    duration_s: float | None = None,
+    tempo: bool = False,
+    seed: int = 0,
+    decoding: Decoding | None = None,
+    model: str | None = None,
+    device: str = "cpu",
+) -> Conversion:
+    """`Engine.convert_stream` on a model that is loaded on first use and kept."""
+    return shared_engine(model, device).convert_stream(
+        source, emotion, intensity, rate=rate, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo,
+        seed=seed, decoding=decoding,
+    )  # fmt: skip
+
+
+def _check_stretch(duration_s: float, length_s: float | None) -> None:
+    """Raises unless a recording of this length can be spoken in `duration_s`."""
+    if length_s is None:
+        raise InputError("a stream of unknown length cannot be given a length", field="duration_s", value=duration_s,
+                         remedy="Give the whole recording.")
+    low_s, high_s = length_s / timing.FASTEST, length_s * timing.SLOWEST
+    if not low_s <= duration_s <= high_s:
+        raise LengthError(
+            f"a recording of {length_s:.2f} s cannot be spoken in {duration_s:.3g} s",
+            field="duration_s",
+            value=duration_s,
+            remedy=f"Ask for {math.ceil(low_s * 100) / 100:.2f} to {math.floor(high_s * 100) / 100:.2f} s.",
+        )
 
 
 def _check_seed(seed: object) -> int:

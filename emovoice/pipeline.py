@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from emovoice.pipelines import VectorPipeline
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 from emovoice.timing import allot
+
+if TYPE_CHECKING:
+    from emovoice.conversion.converter import Converter
 
 HOP = 256
 LICENCE = "Apache-2.0"
@@ -191,6 +194,12 @@ class Pipeline(VectorPipeline):
         steps = [Step(*step) for step in read]
         mel = self._mel(steps, classes, timbre, emotion, math.ceil(usable / HOP), 0)
         return self._wave(mel, steps)[:usable]
+
+    def converter(self) -> Converter:
+        """The networks for conversion. Raises ModelError where this model comes without."""
+        from emovoice.conversion.converter import Converter
+
+        return Converter(self.bundle, self.device, self.name)
 
     def info(self) -> dict[str, Any]:
         """Name, parameters by part, bytes on disk, licence, configuration."""

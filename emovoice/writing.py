@@ -101,12 +101,12 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
 def write_audio(
     path: str | os.PathLike[str], chunks: Iterable[np.ndarray], rate: int, *, force: bool = False
 ) -> Written:
-    """Write float32 mono chunks to a sound file; memory does not grow with their length.
+    """Write float32 chunks to a sound file; memory does not grow with their length.
 
     Args:
         path: ends in .wav (16 bit), .flac (16 bit) or .ogg (Vorbis).
-        chunks: `(N,)` samples each. If their peak exceeds 1 all are made quieter together; nothing is
-            clipped.
+        chunks: `(N,)` samples each, or `(N, C)` of C channels. If their peak exceeds 1 all are made quieter
+            together; nothing is clipped.
         rate: Hz.
         force: overwrite an existing file.
 
@@ -122,7 +122,7 @@ def write_audio(
 
 
 def write_wav_stream(out: BinaryIO, chunks: Iterable[np.ndarray], rate: int) -> Written:
-    """Write float32 mono chunks as one 16-bit wav to a stream that cannot seek, such as standard output."""
+    """Write float32 chunks, as of `write_audio`, as one 16-bit wav to a stream that cannot seek (standard output)."""
     with _Spool() as spool, tempfile.TemporaryFile() as file:
         spool.extend(chunks)
         try:
@@ -144,7 +144,8 @@ class _Spool:
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115
         self.peak = 0.0
-        self.count = 0
+        self.count = 0  # samples of each channel
+        self.channels = 0  # as the first chunk has
 
     def __enter__(self) -> _Spool:
         return self
@@ -153,11 +154,14 @@ class _Spool:
         self._file.close()
 
     def extend(self, chunks: Iterable[np.ndarray]) -> None:
-        """Take in chunks of finite mono samples. Raises OutputError for others, for none, and for a full disk."""
+        """Take in chunks of finite samples. Raises OutputError for others, for none, and for a full disk."""
         for chunk in chunks:
             samples = np.ascontiguousarray(chunk, dtype=np.float32)
-            if samples.ndim != 1 or not np.isfinite(samples).all():
-                raise OutputError("only finite mono samples can be written", field="shape", value=samples.shape)
+            channels = 1 if samples.ndim == 1 else samples.shape[-1]
+            self.channels = self.channels or channels
+            if samples.ndim not in (1, 2) or channels != self.channels or not np.isfinite(samples).all():
+                raise OutputError("only finite samples of the same channels can be written", field="shape",
+                                  value=samples.shape)
             self.peak = max(self.peak, float(np.abs(samples).max(initial=0.0)))
             self.count += len(samples)
             try:
@@ -173,9 +177,12 @@ class _Spool:
         self._file.seek(0)
         # By descriptor: libsndfile reports a failed write of its own, but swallows one of a Python object.
         # In blocks: libvorbis takes the stack for what it is given at once.
-        with soundfile.SoundFile(file.fileno(), "w", rate, 1, encoding, format=container, closefd=False) as sound:
-            while data := self._file.read(4 * _BLOCK_SAMPLES):
-                sound.write(np.frombuffer(data, dtype=np.float32) * np.float32(gain))
+        channels = self.channels
+        with soundfile.SoundFile(
+            file.fileno(), "w", rate, channels, encoding, format=container, closefd=False
+        ) as sound:
+            while data := self._file.read(4 * channels * _BLOCK_SAMPLES):
+                sound.write(np.frombuffer(data, dtype=np.float32).reshape(-1, channels) * np.float32(gain))
 
     def written(self, rate: int) -> Written:
         return Written(self.count / rate, peak_warnings(self.peak))

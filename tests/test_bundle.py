@@ -14,7 +14,7 @@ from emovoice import bundle as bundles
 from emovoice.bundle import Bundle, BundleConfig
 from emovoice.errors import ModelError
 
-FILES = ("encoders", "t2s", "prior", "flow", "vocoder", "space")
+FILES = ("encoders", "t2s", "prior", "flow", "vocoder", "space", "convert", "prosody")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,15 @@ def outputs(bundle: Bundle) -> dict[str, torch.Tensor]:
         codes_of = bundle.t2s(timbre, emotion, text, torch.tensor([4]), codes, codes, codes, codes.clamp(max=3)).codes
         return {"pitch": tokens.pitch_logits, "timbre": timbre, "emotion": emotion, "mel": spectrum,
                 "codes": codes_of, "wave": bundle.vocoder(spectrum),
-                "space": torch.from_numpy(bundle.space.at([0.1] * 8))}
+                "space": torch.from_numpy(bundle.space.at([0.1] * 8)),
+                "cleaned": torch.from_numpy(bundle.space.clean(np.arange(256) / 256)),
+                "content": bundle.convert.content(torch.eye(68)[None]),
+                "moves": torch.from_numpy(bundle.moves.of(np.ones(256, np.float32)))}
 
 
 def test_saved_and_loaded_it_is_the_same_within_half_precision(debug: Bundle, saved: Path) -> None:
-    assert {path.name for path in saved.iterdir()} == {"config.json", *(f"{name}.safetensors" for name in FILES)}
+    weights = {f"{name}.safetensors" for name in FILES}
+    assert {path.name for path in saved.iterdir()} == {"config.json", "space.json", *weights}
     again = bundles.load(str(saved))
     for name, expected in outputs(debug).items():
         found = outputs(again)[name]
@@ -164,6 +168,28 @@ def test_a_wrong_configuration(saved: Path, part: str | None, change: dict[str, 
     (config[part] if part else config).update(change)
     (saved / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ModelError):
+        bundles.load(str(saved))
+
+
+def test_a_plain_emotion_space_and_no_conversion_is_a_model_as_well(saved: Path) -> None:
+    tensors = load_file(saved / "space.safetensors")
+    save_file({name: tensors[name] for name in ("neutral", "directions")}, saved / "space.safetensors")
+    config = json.loads((saved / "config.json").read_text(encoding="utf-8")) | {"convert": None}
+    (saved / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    plain = bundles.load(str(saved))
+    assert plain.convert is None and plain.moves is None
+    assert np.allclose(plain.space.at([0] * 8), tensors["neutral"].float().numpy())
+
+
+def test_what_was_found_about_the_space_is_kept(saved: Path) -> None:
+    whole = bundles.load(str(saved))
+    whole.space.about = {"components": 8}
+    whole.space.calibration[2] **= 2
+    bundles.save_space(whole.space, saved)
+    again = bundles.load(str(saved)).space
+    assert again.about == {"components": 8} and np.allclose(again.calibration, whole.space.calibration, atol=1e-3)
+    (saved / "space.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="page"):
         bundles.load(str(saved))
 
 

@@ -170,7 +170,7 @@ def test_emotions_add_up(pipeline: Pipeline) -> None:
 def test_what_it_is(pipeline: Pipeline) -> None:
     info = pipeline.info()
     assert info["model"] == "debug" and info["sample_rate"] == RATE
-    assert set(info["parameters"]) == {"encoders", "t2s", "prior", "flow", "vocoder"}
+    assert set(info["parameters"]) == {"encoders", "t2s", "prior", "flow", "vocoder", "convert"}
     assert all(info["parameters"].values())
 
 

@@ -141,7 +141,19 @@ def test_when_the_source_fails_nothing_is_left(tmp_path: Path, error: type[BaseE
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("chunks", [[], [np.zeros(0)], [np.array([np.nan])], [np.array([np.inf])], [np.zeros((2, 2))]])
+def test_channels_are_kept(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).uniform(-2, 2, (1000, 3)).astype(np.float32)
+    written = write_audio(tmp_path / "a.wav", [samples[:300], samples[300:]], RATE)
+    read, _ = soundfile.read(tmp_path / "a.wav", always_2d=True)
+    assert read.shape == (1000, 3) and written.duration_s == 1000 / RATE
+    assert np.allclose(read / np.abs(read).max(), samples / np.abs(samples).max(), atol=1e-3)
+    with pytest.raises(OutputError):
+        write_audio(tmp_path / "b.wav", [samples, samples[:, :2]], RATE)
+
+
+@pytest.mark.parametrize(
+    "chunks", [[], [np.zeros(0)], [np.array([np.nan])], [np.array([np.inf])], [np.zeros((2, 2, 2))]]
+)
 def test_samples_that_cannot_be_written(tmp_path: Path, chunks: list[np.ndarray]) -> None:
     with pytest.raises(OutputError):
         write_audio(tmp_path / "a.wav", chunks, RATE)

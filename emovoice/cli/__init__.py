@@ -19,6 +19,7 @@ from emovoice import errors
 
 COMMANDS = {
     "say": "speak a text into a sound file",
+    "convert": "speak a recording again with another emotion",
     "voices": "list the voices, or make one from a recording",
     "models": "list, download, check and convert published models",
     "dub": "dub a timeline, with or without a video",
@@ -42,6 +43,7 @@ _EPILOG = """\
 examples:
   emovoice say "Hello there." -o hello.wav
   emovoice say "You did what?" -o what.wav --emotion anger --intensity 0.9
+  emovoice convert in.wav -o out.wav --emotion sad --intensity 0.6
   emovoice voices
 
 exit codes:
@@ -51,7 +53,7 @@ exit codes:
   3    a recording cannot be read or used
   4    a model or a saved voice is missing or damaged
   5    the output cannot be written
-  6    the text cannot be spoken in the length asked for
+  6    the text or recording cannot be spoken in the length asked for
   7    a dub is finished, and its report names faults
   130  interrupted
 """

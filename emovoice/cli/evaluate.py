@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emovoice.cli import output
 from emovoice.emotion.names import EMOTIONS
 from emovoice.errors import InputError
-from emovoice.evaluation import SUITE_NAMES
+from emovoice.evaluation import ONLY_WHEN_ASKED_FOR, SUITE_NAMES
 
 if TYPE_CHECKING:
     from emovoice import Engine
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MISSED = 1
 _PLOTTED = (0.0, 0.25, 0.5, 0.75, 1.0)
+_ACTIONS = (
+    "run (default): the suites; convert: the suite of conversion alone; plot: a picture of speech; grid: a picture of "
+    "conversions for each emotion"
+)
 _EPILOG = """\
 exit codes: 0 every bar that was measured is met, 1 one is missed; errors as everywhere in emovoice.
 
@@ -43,7 +47,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("action", nargs="?", choices=("run", "plot"), default="run", help="default: run")
+    parser.add_argument("action", nargs="?", choices=("run", "plot", "convert", "grid"), default="run", help=_ACTIONS)
     output.add_model_option(parser)
     parser.add_argument(
         "--work", type=Path, default=Path("evaluation"), metavar="DIR", help="default: evaluation"
@@ -77,8 +81,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--voice", default="", help="plot: the voice of a prompt (default: the default voice)"
     )
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="plot: .png, .svg or .pdf")
-    parser.add_argument("--force", action="store_true", help="plot: overwrite FILE")
+    parser.add_argument("--source", type=Path, metavar="FILE", help="grid: the recording to convert")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="plot, grid: .png, .svg or .pdf")
+    parser.add_argument("--force", action="store_true", help="plot, grid: overwrite FILE")
     parser.set_defaults(run=run)
 
 
@@ -89,6 +94,10 @@ def run(args: argparse.Namespace) -> int:
         EmovoiceError: an argument, a model, a missing judge, an output.
     """
     emotions = _chosen(args.emotions, EMOTIONS, "emotions")
+    if args.action == "convert":
+        args.only = "convert"
+    if args.action == "grid":
+        return _grid(args, emotions)
     return _plot(args, emotions) if args.action == "plot" else _judge(args, emotions)
 
 
@@ -101,6 +110,7 @@ def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     folders = {"teacher": args.teacher, "leak": args.corpus}
     if not args.only:
         names = [name for name in names if folders.get(name, "not needed") is not None]
+        names = [name for name in names if name not in ONLY_WHEN_ASKED_FOR]
     judges.require(*dict.fromkeys(judge for name in names for judge in SUITES[name].judges))
     texts = material.held_out_texts(args.texts)
     prompts = material.prompts(args.prompts)
@@ -109,8 +119,9 @@ def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     if not bench.steady:
         _tell("this model does not speak the same way twice: what it speaks now cannot be used again later")
     plan = Plan(
-        bench, texts, material.bars(), prompts, emotions, args.model, args.teacher, lambda: engine.pipeline, args.corpus
-    )
+        bench, texts, material.bars(), prompts, emotions, args.model, args.teacher, lambda: engine.pipeline,
+        args.corpus, lambda: engine,
+    )  # fmt: skip
     result = _run_suites(plan, names, args)
     text = json.dumps(result, indent=1, ensure_ascii=False) if args.json else report.markdown(result)
     sys.stdout.write(text.rstrip("\n") + "\n")
@@ -151,6 +162,24 @@ def _plot(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     judges.require("pitch")
     bench = _bench(Engine(args.model), args, material.prompts(args.prompts))
     picture(bench, args.text, args.voice, emotions, _PLOTTED, out)
+    return 0
+
+
+def _grid(args: argparse.Namespace, emotions: Sequence[str]) -> int:
+    from emovoice import Engine
+    from emovoice.evaluation import judges
+    from emovoice.evaluation.plots import grid
+    from emovoice.writing import check_target
+
+    if args.out is None or args.source is None:
+        raise InputError("a grid needs a recording and a file", field="out", value=args.out,
+                         remedy="Give them with --source FILE -o picture.png.")
+    outs = [args.out.with_name(f"{args.out.stem}-{emotion}{args.out.suffix}") for emotion in emotions]
+    targets = [check_target(out, args.force, (".png", ".svg", ".pdf")) for out in outs]
+    judges.require("pitch")
+    engine = Engine(args.model)
+    for emotion, target in zip(emotions, _progress(targets, "grid"), strict=True):
+        grid(engine, args.source, emotion, target)
     return 0
 
 

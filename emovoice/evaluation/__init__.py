@@ -6,6 +6,7 @@
     measures   levels, pitch statistics, Spearman, bootstrap; words: WER  (numpy)
     suites     what is asked of the model; rows of figures
     probes     what a linear reader gets out of a vector              (numpy)
+    emotion_judge  by how much of which emotion two recordings differ (numpy)
     speed      real-time factor, memory and start, in fresh processes
     report     JSON and markdown
 
@@ -25,5 +26,10 @@ SUITE_NAMES = (
     "leak",
     "speed",
     "teacher",
+    "convert",
+    "solvers",
 )
 """In the order of the report; `teacher` and `leak` only run when their folders are given."""
+
+ONLY_WHEN_ASKED_FOR = ("convert", "solvers")
+"""Not every model converts."""

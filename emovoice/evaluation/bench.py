@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from emovoice.errors import EmovoiceError, ModelError
-from emovoice.evaluation import measures, words
+from emovoice.evaluation import emotion_judge, measures, words
 from emovoice.evaluation.judges import PitchJudge, QualityJudge, Recogniser, SpeakerJudge
 from emovoice.evaluation.material import PROSODY, Prompt
 from emovoice.writing import whole_file
@@ -229,6 +229,15 @@ class Bench:
             return [round(float(hz), 2) for hz in np.nan_to_num(self.pitch.track(x, rate)[1])]
 
         return np.asarray(self._verdict(take, f"track/{self.pitch.version}", track), dtype=np.float64)
+
+    def hand_features(self, take: Take) -> np.ndarray:
+        """`(F,)`: acoustic measures for the judge of emotions, see `emotion_judge`."""
+        pitch = self.pitch_track(take)
+
+        def measure(x: np.ndarray, rate: int) -> list[float]:
+            return [round(float(value), 5) for value in emotion_judge.features(x, rate, pitch)]
+
+        return np.asarray(self._verdict(take, f"{emotion_judge.VERSION}/{self.pitch.version}", measure))
 
     def dnsmos(self, take: Take) -> float:
         """DNSMOS overall, 1..5; 1 for a failed take."""

@@ -11,12 +11,14 @@ import numpy as np
 
 from emovoice.errors import ModelError
 from emovoice.evaluation.bench import Bench, Item
-from emovoice.evaluation.judges import at_16k
+from emovoice.evaluation.judges import PitchJudge, at_16k
+from emovoice.evaluation.measures import frame_levels_db
 from emovoice.writing import whole_file
 
 _WINDOW, _HOP = 512, 128
 _DEPTH_DB = 70
 _HIGHEST_HZ = 8000
+_QUIETEST_DB = -70.0
 _MARKS_HZ = (100, 200, 400)
 
 
@@ -46,6 +48,51 @@ def picture(
         if take.path is not None:
             _draw(axis, bench, *take.read())
     figure.suptitle(text, fontsize=9)
+    with whole_file(out) as file:
+        figure.savefig(file, format=out.suffix[1:].lower(), dpi=110)
+
+
+GRID = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def grid(engine: Any, source: Path, emotion: str, out: Path, intensities: Sequence[float] = GRID) -> None:
+    """Convert a recording to an emotion at each intensity and draw spectrogram, pitch and level to `out`.
+
+    Args:
+        engine: an `emovoice.Engine` whose model converts.
+
+    Raises:
+        ModelError: matplotlib or the pitch judge is not installed, or the model does not convert.
+        OutputError: the picture cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ModelError("pictures need matplotlib", remedy="pip install 'emovoice[judges]'.") from error
+    figure = Figure(figsize=(2.6 * len(intensities), 5.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, len(intensities), sharex=True, sharey="row", squeeze=False, height_ratios=(2, 1, 1))
+    judge = PitchJudge()
+    for column, intensity in enumerate(intensities):
+        made = engine.convert(source, emotion, intensity, tempo=True)
+        mono = made.samples if made.samples.ndim == 1 else made.samples.mean(1)
+        heard = at_16k(mono, made.rate)
+        spectrum, melody, level = axes[:, column]
+        spectrum.set_title(f"{emotion} {intensity:g}", fontsize=9)
+        extent = (0.0, len(heard) / 16_000, 0.0, _HIGHEST_HZ / 1000)
+        spectrum.imshow(spectrogram_db(heard), origin="lower", aspect="auto", extent=extent, cmap="Greys")
+        times, pitch = judge.track(mono, made.rate)
+        melody.plot(times, pitch, color="tab:red", linewidth=1.2)
+        levels = frame_levels_db(heard, 16_000)
+        level.plot(0.01 * np.arange(len(levels)), np.maximum(levels, _QUIETEST_DB), color="tab:blue", linewidth=1.0)
+    axes[1, 0].set_yscale("log")
+    axes[1, 0].set_ylim(50, 500)
+    axes[1, 0].set_yticks(_MARKS_HZ, [str(hz) for hz in _MARKS_HZ])
+    for row, name in enumerate(("kHz", "pitch, Hz", "level, dB")):
+        axes[row, 0].set_ylabel(name, fontsize=8)
+    for axis in axes.flat:
+        axis.tick_params(labelsize=6)
     with whole_file(out) as file:
         figure.savefig(file, format=out.suffix[1:].lower(), dpi=110)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from emovoice.emotion.names import EMOTIONS
 from emovoice.errors import ModelError
-from emovoice.evaluation import prosody, speed, suites_encoder
+from emovoice.evaluation import prosody, speed, suites_convert, suites_encoder
 from emovoice.evaluation.bench import Bench, Item, Take
 from emovoice.evaluation.material import Bar, Prompt
 from emovoice.evaluation.measures import cosine
@@ -35,7 +36,8 @@ class Plan:
         model: what `Engine` and `--model` were given, for the suite that starts fresh processes.
         teacher: folder of teacher renders, or None.
         encoder: gives the pipeline whose encoders are judged, or None.
-        corpus: folder of a corpus to probe the encoders with, or None.
+        corpus: folder of a corpus to probe the encoders with and to fit the judge of emotions on, or None.
+        engine: gives the engine whose conversions are judged, or None.
     """
 
     bench: Bench
@@ -47,6 +49,7 @@ class Plan:
     teacher: Path | None = None
     encoder: Callable[[], suites_encoder.Encoder] | None = None
     corpus: Path | None = None
+    engine: Callable[[], Any] | None = None
     voices: Sequence[str] = field(init=False)
     held_out: Sequence[str] = field(init=False)
 
@@ -206,6 +209,8 @@ SUITES: Mapping[str, Suite] = {
     "leak": Suite(suites_encoder.leak, ()),
     "speed": Suite(fresh_processes, ()),
     "teacher": Suite(teacher, ("recogniser", "speaker", "quality")),
+    "convert": Suite(suites_convert.convert, ("recogniser", "speaker", "pitch")),
+    "solvers": Suite(suites_convert.solvers, ("recogniser", "speaker")),
 }
 
 
