@@ -37,7 +37,7 @@ VARIANTS = {"instruction": 2, "line": 3}
 """Examples made of each phrase."""
 
 _FILES: dict[Kind, tuple[str, ...]] = {
-    "instruction": ("instructions_train_1.txt", "instructions_train_2.txt", "instructions_held_out.txt"),
+    "instruction": ("instructions_train_1.txt", "instructions_train_2.txt", "instructions_train_3.txt", "instructions_held_out.txt"),
     "line": ("lines_train_1.txt", "lines_train_2.txt", "lines_held_out.txt"),
 }
 _DATA = files("emovoice.emotion") / "data"
