@@ -179,7 +179,7 @@ def from_base(folder: Path, options: Options) -> tuple[WordsModel, list[str]]:
     return (model if options.ffn >= whole.ffn else _slimmed(model, vocabulary, options)), vocabulary
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _slimmed(model: WordsModel, vocabulary: list[str], options: Options) -> WordsModel:
     """The model with the `options.ffn` hidden units of each layer that say most about our training texts.
 
