@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from emovoice import timing
+from emovoice import delivery, timing
 from emovoice.audio import Audio, Source, read_audio
 from emovoice.emotion import names
 from emovoice.errors import InputError
@@ -22,6 +22,7 @@ from emovoice.speech import Plan, Speech
 from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, check_accent, looks_like_name, voices
 
 if TYPE_CHECKING:
+    from emovoice.delivery import Delivery, Instruction
     from emovoice.text import Sentence
 
 Timbre: TypeAlias = "Voice | Source | None"
@@ -62,33 +63,40 @@ class Engine:
         duration_s: float | None = None,
         seed: int = 0,
         accent: Accent | None = None,
+        instruction: Instruction = None,
     ) -> Audio:
         """Speak a text.
 
         Args:
-            text: English, at most 20,000 characters (`Limits.text_chars`). It is spoken sentence by sentence.
+            text: English, at most 20,000 characters (`Limits.text_chars`). It is spoken sentence by sentence. Tags say
+                how: [angry:0.8] ... [/angry], [whisper], [pause:0.5s], SSML; see `emovoice.text.tags`.
             timbre: who speaks: a `Voice`, the name of one (see `voices()`), a saved voice, a recording (path,
                 samples at 24 kHz, or (samples, rate)), or None for the default voice.
-            emotion: a name ("angry", "joy", ...), eight weights, a mapping from names to weights, or None for
-                neutral; see `emovoice.emotion.names.parse`.
+            emotion: a name ("angry", "joy", "awe", ...), eight weights, valence, arousal and dominance, a mapping from
+                names to weights, or None for neutral; see `emovoice.emotion.names.parse`. "auto" finds each
+                sentence's in the text; see `emovoice.emotion.lines`.
             intensity: how much of it, 0..1. None means 0.7 for an emotion given by name and 1.0 for weights
-                or a recording.
+                or a recording; what an instruction or "auto" finds is multiplied by it.
             emotion_audio: a recording whose emotion is taken over, instead of `emotion`. An intensity below 1
                 lies on the way there from neutral.
             duration_s: how long the speech shall last, seconds; None for as long as it takes.
             seed: 0..2**63-1. The same seed gives the same samples on the same device.
             accent: "us" or "gb"; None for the voice's own.
+            instruction: how to speak in plain words, instead of `emotion`: "furious, but keeping it down"; a sequence
+                ("starts calm, ends shouting") is spread over the sentences. Or what `emovoice.emotion.understand`
+                or `emovoice.emotion.llm` made of one.
 
         Returns:
             The speech with its measured length, real-time factor and warnings.
 
         Raises:
-            InputError: text, emotion, intensity, duration, seed or accent are not usable, or no such voice.
+            InputError: text, tags, emotion, instruction, intensity, duration, seed or accent are not usable, or no such
+                voice.
             AudioError: a recording cannot be used.
             ModelError: a saved voice is missing or damaged.
             LengthError: the text cannot be spoken in `duration_s`.
         """
-        speech = self.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent)
+        speech = self.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent, instruction)
         return speech.collect()
 
     def stream(
@@ -101,6 +109,7 @@ class Engine:
         duration_s: float | None = None,
         seed: int = 0,
         accent: Accent | None = None,
+        instruction: Instruction = None,
     ) -> Speech:
         """Like `synthesize`, in chunks as they are made; together they are exactly its samples.
 
@@ -113,18 +122,30 @@ class Engine:
         asked = timing.asked_samples(duration_s, self.pipeline.sample_rate)
         if accent is not None:
             check_accent(accent)
-        vector, emotion_warnings = self._emotion(emotion, intensity, emotion_audio)
+        delivery.check(emotion, instruction, emotion_audio)
         voice = self.voice(timbre)
-        sentences, reading_warnings = _read(text, accent or voice.accent)
+        spoken, reading_warnings = delivery.read(text, accent or voice.accent)
+        recorded, recording_warnings = self._recorded(emotion_audio, intensity)
+        plain = recorded is None and instruction is None and not delivery.is_auto(emotion)
+        how, delivery_warnings = delivery.deliveries(
+            spoken,
+            names.parse(emotion, intensity) if plain else None,  # type: ignore[arg-type]
+            instruction,
+            delivery.is_auto(emotion),
+            intensity if recorded is None else None,
+        )
+        sentences = tuple(sentence for sentence, _ in spoken)
+        vectors = self._vectors(how, recorded)
         timbre_vector = np.array(voice.timbre)  # a copy that may be written to: torch warns of others
-        lengths, gaps, pace_warnings = self._share_out(sentences, timbre_vector, vector, asked)
-        warnings = (*voice.warnings, *self._strangeness(voice), *emotion_warnings)
+        lengths, gaps, pace_warnings = self._share_out(sentences, timbre_vector, vectors, how, asked)
+        warnings = (*voice.warnings, *self._strangeness(voice), *recording_warnings, *delivery_warnings)
         plan = Plan(
             sentences=sentences,
             length_samples=lengths,
             gap_samples=gaps,
             timbre=timbre_vector,
-            emotion=vector,
+            emotions=vectors,
+            gains_db=tuple(each.loudness_db for each in how),
             seed=seed,
             asked_s=None if duration_s is None else float(duration_s),
             voice=voice.name,
@@ -182,20 +203,12 @@ class Engine:
                 remedy="Encode it as UTF-8.",
             )
 
-    def _emotion(
-        self, emotion: Emotion, intensity: float | None, emotion_audio: Source | None
-    ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """The emotion vector (256,) asked for, and what there is to say about its recording."""
+    def _recorded(
+        self, emotion_audio: Source | None, intensity: float | None
+    ) -> tuple[np.ndarray | None, tuple[str, ...]]:
+        """The emotion vector (256,) of a recording, None without one, and what there is to say about it."""
         if emotion_audio is None:
-            weights = names.parse(emotion, intensity)
-            return np.array(self.pipeline.emotion_vector(weights), dtype=np.float32), ()
-        if emotion is not None:
-            raise InputError(
-                "an emotion and a recording of one are given",
-                field="emotion",
-                value=emotion,
-                remedy="Give emotion or emotion_audio, not both.",
-            )
+            return None, ()
         factor = np.float32(names.check_intensity(intensity, default=names.GIVEN_INTENSITY))
         reference = read_audio(emotion_audio, limits=self.limits)
         neutral = np.asarray(self.pipeline.emotion_vector(names.NEUTRAL), dtype=np.float32)
@@ -203,19 +216,37 @@ class Engine:
         vector = (neutral + factor * (heard - neutral)).astype(np.float32)
         return vector, tuple(f"emotion recording: {warning}" for warning in reference.warnings)
 
+    def _vectors(self, how: Sequence[Delivery], recorded: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """The emotion vector (256,) of each sentence; equal ones are one array."""
+        made: dict[tuple[float, ...] | None, np.ndarray] = {} if recorded is None else {None: recorded}
+        for each in how:
+            if each.weights not in made:
+                weights = names.NEUTRAL if each.weights is None else each.weights
+                made[each.weights] = np.array(self.pipeline.emotion_vector(weights), dtype=np.float32)
+        return tuple(made[each.weights] for each in how)
+
     def _share_out(
-        self, sentences: tuple[Sentence, ...], timbre: np.ndarray, emotion: np.ndarray, asked: int | None
+        self,
+        sentences: tuple[Sentence, ...],
+        timbre: np.ndarray,
+        emotions: Sequence[np.ndarray],
+        how: Sequence[Delivery],
+        asked: int | None,
     ) -> tuple[tuple[int | None, ...], tuple[int, ...], tuple[str, ...]]:
         """Lengths of S sentences and S - 1 gaps in samples, and warnings about the pace."""
         rate = self.pipeline.sample_rate
         gap = round(GAP_S * rate)
-        if asked is None:
-            return (None,) * len(sentences), (gap,) * (len(sentences) - 1), ()
         pauses = [round(sum(seconds for _, seconds in sentence.pauses) * rate) for sentence in sentences]
-        estimates = [self.pipeline.estimate_samples(sentence, timbre, emotion) for sentence in sentences]
-        speech = [max(1, estimate - pause) for estimate, pause in zip(estimates, pauses, strict=True)]
+        speech: list[int | None] = [None] * len(sentences)
+        for index, (sentence, emotion, each) in enumerate(zip(sentences, emotions, how, strict=True)):
+            if asked is not None or each.rate != 1:
+                free = self.pipeline.estimate_samples(sentence, timbre, emotion) - pauses[index]
+                speech[index] = max(1, round(free / each.rate))
+        if asked is None:
+            free_lengths = (None if s is None else s + pause for s, pause in zip(speech, pauses, strict=True))
+            return tuple(free_lengths), (gap,) * (len(sentences) - 1), ()
         # Sentences and gaps in turn, so that gaps shrink and grow with the speech around them.
-        parts = [length for free in speech for length in (free, gap)][:-1]
+        parts = [length for free in speech for length in (free or 1, gap)][:-1]
         warnings = timing.check_pace(asked, sum(parts), rate, fixed=sum(pauses))
         shares = timing.allot(asked - sum(pauses), parts)
         lengths = (share + pause for share, pause in zip(shares[::2], pauses, strict=True))
@@ -250,13 +281,14 @@ def synthesize(
     duration_s: float | None = None,
     seed: int = 0,
     accent: Accent | None = None,
+    instruction: Instruction = None,
     *,
     model: str | None = None,
     device: str = "cpu",
 ) -> Audio:
     """`Engine.synthesize` on a model that is loaded on first use and kept."""
     engine = shared_engine(model, device)
-    return engine.synthesize(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent)
+    return engine.synthesize(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent, instruction)
 
 
 def stream(
@@ -268,20 +300,14 @@ def stream(
     duration_s: float | None = None,
     seed: int = 0,
     accent: Accent | None = None,
+    instruction: Instruction = None,
     *,
     model: str | None = None,
     device: str = "cpu",
 ) -> Speech:
     """`Engine.stream` on a model that is loaded on first use and kept."""
     engine = shared_engine(model, device)
-    return engine.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent)
-
-
-def _read(text: str, accent: Accent) -> tuple[tuple[Sentence, ...], tuple[str, ...]]:
-    from emovoice.text import read  # brings in dictionaries
-
-    reading = read(text, accent=accent)
-    return tuple(reading.sentences), tuple(reading.warnings)
+    return engine.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent, instruction)
 
 
 def _check_seed(seed: object) -> int:

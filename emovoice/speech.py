@@ -27,7 +27,8 @@ class Plan:
         length_samples: S lengths to speak them in; None for the free length.
         gap_samples: S - 1 silences between them.
         timbre: float32 (192,).
-        emotion: float32 (256,).
+        emotions: S times float32 (256,).
+        gains_db: S levels beside what the model gives.
         seed: every sentence gets its own seed from this one and its index.
         asked_s: the length asked for, or None.
         voice: the name of the voice.
@@ -38,7 +39,8 @@ class Plan:
     length_samples: tuple[int | None, ...]
     gap_samples: tuple[int, ...]
     timbre: np.ndarray
-    emotion: np.ndarray
+    emotions: tuple[np.ndarray, ...]
+    gains_db: tuple[float, ...]
     seed: int
     asked_s: float | None
     voice: str
@@ -113,12 +115,14 @@ class Speech(Iterator[np.ndarray]):
             chunks = pipeline.speak(
                 sentence,
                 plan.timbre,
-                plan.emotion,
+                plan.emotions[index],
                 length_samples=plan.length_samples[index],
                 seed=sentence_seed(plan.seed, index),
             )
+            gain = np.float32(10 ** (plan.gains_db[index] / 20))
             for chunk in chunks:
-                yield _checked(chunk, sentence)
+                samples = _checked(chunk, sentence)
+                yield samples if gain == 1 else samples * gain
             self.sentences_done = index + 1
 
 
