@@ -19,11 +19,13 @@ from emovoice import errors
 
 COMMANDS = {
     "say": "speak a text into a sound file",
+    "explain": "show what would be spoken how, and why",
     "voices": "list the voices, or make one from a recording",
     "info": "say what a model is and where its weights come from",
     "evaluate": "measure a model against the bars it has to meet",
     "corpus": "make a corpus to train on, rendered or of recordings",
     "train": "train a part of a model",
+    "words": "judge or train the model that reads emotion in words",
 }
 
 OK, INTERRUPTED = 0, 130

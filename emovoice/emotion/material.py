@@ -40,7 +40,7 @@ _FILES: dict[Kind, tuple[str, ...]] = {
     "instruction": ("instructions_train_1.txt", "instructions_train_2.txt", "instructions_train_3.txt", "instructions_held_out.txt"),
     "line": ("lines_train_1.txt", "lines_train_2.txt", "lines_held_out.txt"),
 }
-_DATA = files("emovoice.emotion") / "data"
+DATA = files("emovoice.emotion") / "data"
 _GROUP = re.compile(r"([hasfdmuc]+)([1-9]): (.+)\Z")
 _FRAME = re.compile(r"> (?:(?P<ratio>[1-9]:[1-9]) |\*(?P<factor>[\d.]+) )?(?P<text>.+)\Z")
 _PERSONS = ("she", "he", "the speaker", "the old man", "this woman", "the girl", "the captain", "Anna", "Tom")
@@ -112,7 +112,7 @@ def shares_of(votes: str) -> tuple[float, ...]:
 
 def families(kind: Kind) -> list[Family]:
     """The hand-written material. Raises ValueError naming a line that is not as described above."""
-    return [family for name in _FILES[kind] for family in parse((_DATA / "material" / name).read_text("utf-8"))]
+    return [family for name in _FILES[kind] for family in parse((DATA / "material" / name).read_text("utf-8"))]
 
 
 def parse(text: str) -> list[Family]:
@@ -156,7 +156,7 @@ def table(kind: Kind) -> str:
 
 def load(kind: Kind, *splits: Split) -> list[Example]:
     """The shipped examples of some splits, all if none are named."""
-    text = (_DATA / f"{kind}s.tsv").read_text("utf-8")
+    text = (DATA / f"{kind}s.tsv").read_text("utf-8")
     rows = (line.split("\t") for line in text.splitlines()[1:])
     wanted = set(splits or SPLITS)
     return [
@@ -167,7 +167,7 @@ def load(kind: Kind, *splits: Split) -> list[Example]:
 def exchanges(*splits: Split) -> list[Exchange]:
     """Short dialogues with one line to judge from what came before."""
     wanted, split, found = set(splits or SPLITS), "", []
-    for row in (_DATA / "material" / "dialogues.txt").read_text("utf-8").splitlines():
+    for row in (DATA / "material" / "dialogues.txt").read_text("utf-8").splitlines():
         if row.startswith("## "):
             split = row.rpartition(" | ")[2]
         elif " => " in row and split in wanted:
