@@ -39,7 +39,7 @@ class Options:
 
     layers: int = 3
     ffn: int = 768
-    epochs: int = 6
+    epochs: int = 5
     batch: int = 32
     rate: float = 1e-4
     head_rate: float = 1e-3
