@@ -19,6 +19,7 @@ from emovoice.emotion import material, names, taxonomy
 
 _LEXICON_FAMILIES = ("adjectives", "nouns", "adverbs", "more shades")
 _LONGEST_PHRASE = 5
+_STEM = 6
 _DEGREE_RANGE = (0.25, 1.6)
 _SUBJECT = r"(?:it|she|he|they|you|we|i|the speaker|the line|the voice)?\s*"
 _STARTS = re.compile(
@@ -39,7 +40,9 @@ _NEXT = re.compile(
 )
 _UNTIL_THEN = re.compile(r"\buntil\b[^,;]*[,;]\s*(?=then\b)")
 _FIRST = re.compile(r"(?:first(?: of all)?|at first|initially|to begin with),?\s+")
+_LEADING = re.compile(r"(?:then|gradually|slowly|suddenly) (?=\w)", re.IGNORECASE)
 _NOT_STARTS = ("start", "beginning", "top", "head", "the start", "the beginning", "the top", "day one")
+_DENIALS = ("not", "isn't", "aren't", "wasn't", "weren't", "never")
 _DOUBLE = re.compile(r"\bnot that (?:\w+ )?(?:isn't|is not|doesn't|does not|wasn't|aren't|are not|am not)\b")
 _THROUGH_TEARS = re.compile(r"\bthrough (?:(?:the|his|her|my|your|their) )?tears\b")
 _AFTER_NEGATION = ("at all", "whatsoever", "any more", "anymore", "in the least", "one bit", "in any way")
@@ -123,7 +126,26 @@ def stages(text: str) -> tuple[Stage, ...]:
     """The stages of an instruction, in the order in which they are felt; at least one."""
     plain = " ".join(text.replace("’", "'").strip(" ()[]{}").split())
     pieces = [piece for piece in _sequence(plain) if _words(piece)] or [plain]
+    if len(pieces) > 1:
+        pieces = [_LEADING.sub("", piece) for piece in pieces]
     return tuple(Stage(piece, tuple(_part(text, share) for text, share in _contrasts(piece))) for piece in pieces)
+
+
+def negated(line: str) -> tuple[str, ...]:
+    """The emotions that somebody denies in a line of dialogue: "I'm not scared of you"."""
+    tokens = [token.lower() for token in _words(line)]
+    found = [each for each in _negations(tokens) if tokens[each[0]] in _DENIALS]
+    return tuple(dict.fromkeys(name for _, _, _, emotions in found for name in emotions))
+
+
+@lru_cache(maxsize=1)
+def _stems() -> frozenset[str]:
+    return frozenset(word[:_STEM] for phrase in lexicon() for word in phrase.split() if len(word) >= _STEM)
+
+
+def is_taught(word: str) -> bool:
+    """Whether a word, or one with the same first six letters, is an emotion word of the training material."""
+    return word.lower()[:_STEM] in _stems() or word.lower() in lexicon()
 
 
 def emphasis(text: str) -> tuple[float, tuple[Found, ...]]:

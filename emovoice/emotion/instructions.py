@@ -255,7 +255,7 @@ def _moment(
         shares = dict(zip(EMOTIONS, (float(share) for share in evidence.shares), strict=True))
         felt.append((part.share, shares, min(1.0, evidence.intensity * part.degree * emphasis)))
         reasons += reasons_of(evidence)
-        unknown += evidence.unknown
+        unknown += [word for word in evidence.unknown if not cues.is_taught(word)]
     style = cues.joined_style([part.style for part in stage.parts])
     if not felt:
         if not negated:

@@ -22,6 +22,8 @@ regression of temperament on the big five (Mehrabian 1996, as used by ALMA, Gebh
     arousal   = 0.15 O + 0.30 A - 0.57 S
     dominance = 0.25 O + 0.17 C + 0.60 E - 0.32 A
 
+An emotion that the line denies in so many words ("I'm not scared of you") gets no share.
+
 All functions are pure but for the loading of the one small model.
 """
 
@@ -33,7 +35,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from emovoice.emotion import taxonomy
+from emovoice.emotion import cues, taxonomy
 from emovoice.emotion.instructions import Moment, Understanding, check_text, reasons_of, summed_up
 from emovoice.emotion.names import EMOTIONS
 from emovoice.emotion.taxonomy import VAD
@@ -141,6 +143,7 @@ def understand_line(
     if previous is not None or personality != AVERAGE:
         place = previous if isinstance(previous, tuple) else taxonomy.vad_of(previous or {})
         shares = after_state(shares, expected(taxonomy.checked(place), personality), 0.5 + gate)
+    shares = _without(shares, cues.negated(text))
     moment = Moment(text, dict(zip(EMOTIONS, shares, strict=True)), intensity, 1.0, 0.0, False)
     return summed_up(text, [moment], reasons_of(line), line.unknown, len(text.split()))
 
@@ -205,6 +208,13 @@ def after_state(shares: Sequence[float], state: VAD, strength: float = 1.0) -> l
     ]
     total = math.fsum(joint)
     return [value / total for value in joint]
+
+
+def _without(shares: Sequence[float], negated: Sequence[str]) -> list[float]:
+    """The shares without those that the line denies ("I'm not scared"), unless nothing else is left."""
+    kept = [0.0 if name in negated else share for name, share in zip(EMOTIONS, shares, strict=True)]
+    total = math.fsum(kept)
+    return [share / total for share in kept] if total > 1e-3 else list(shares)
 
 
 def softmax(logits: Sequence[float]) -> list[float]:

@@ -32,7 +32,7 @@ _PROSE = frozenset({"none", "plain", "normal", "mad", "cruel", "numb", "drunk", 
 
 _TAG = re.compile(
     r"\[(?P<end>/?)(?P<name>[A-Za-z][A-Za-z '/&-]{0,39}?)(?: ?: ?(?P<amount>[+-]?[\d.]{1,8}%?))?\]"
-    r"|<(?P<close>/?)(?P<element>[A-Za-z][A-Za-z-]{0,19})(?P<attributes>(?:\s[^<>|]{0,400})?)>"
+    r"|<(?P<close>/?)(?P<element>[A-Za-z][A-Za-z-]{0,19})(?P<attributes>(?:[\s/][^<>|]{0,400})?)>"
     r"|(?P<other><!--.{0,2000}?-->|<\?.{0,400}?>|<!.{0,400}?>)",
     re.DOTALL,
 )

@@ -280,7 +280,7 @@ def _class_weights(items: Sequence[Item]) -> Tensor:
     """(8,) weights for rare classes: w_c ~ (1 - beta) / (1 - beta^N_c), beta = (N - 1) / N, sum C."""
     chosen = torch.tensor([item.shares for item in items]) > 1 / len(EMOTIONS)
     beta = (len(items) - 1) / len(items)
-    weights = (1 - beta) / (1 - beta ** chosen.sum(0).double())
+    weights = (1 - beta) / (1 - beta ** chosen.sum(0).clamp(min=1).double())
     return (weights / weights.sum() * len(EMOTIONS)).float()
 
 
