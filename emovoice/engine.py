@@ -7,13 +7,14 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from emovoice import timing
+from emovoice import delivery, timing
 from emovoice.audio import Audio, Source, read_audio
 from emovoice.emotion import names
 from emovoice.errors import InputError, LengthError
@@ -26,16 +27,15 @@ from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, check_accent, l
 if TYPE_CHECKING:
     from emovoice.conversion.converter import Decoding
     from emovoice.conversion.stream import Conversion
+    from emovoice.delivery import Delivery, Instruction
     from emovoice.emotion.curve import EmotionCurve
     from emovoice.indextts.options import Options
+    from emovoice.text.tags import Style
 
 Timbre: TypeAlias = "Voice | Source | None"
 Emotion: TypeAlias = "str | Sequence[float] | Mapping[str, float] | np.ndarray | None"
 
 Keyframes: TypeAlias = "Sequence[tuple[float, Emotion, float | None]]"
-
-AUTO = "auto"
-"""The emotion that the text itself tells."""
 
 LARGEST_SEED = 2**63 - 1
 
@@ -77,25 +77,28 @@ class Engine:
         duration_s: float | None = None,
         seed: int = 0,
         accent: Accent | None = None,
-        instruction: str | None = None,
+        instruction: Instruction = None,
     ) -> Audio:
         """Speak a text.
 
         Args:
-            text: English, at most 20,000 characters (`Limits.text_chars`). It is spoken sentence by sentence.
+            text: English, at most 20,000 characters (`Limits.text_chars`). It is spoken sentence by sentence. Tags say
+                how: [angry:0.8] ... [/angry], [whisper], [pause:0.5s], SSML; see `emovoice.text.tags`.
             timbre: who speaks: a `Voice`, the name of one (see `voices()`), a saved voice, a recording (path,
                 samples at 24 kHz, or (samples, rate)), or None for the default voice.
-            emotion: a name ("angry", "joy", ...), eight weights, a mapping from names to weights, or None for
-                neutral; see `emovoice.emotion.names.parse`. "auto" takes the emotion that the text tells, where
-                the model can read it.
-            intensity: how much of it, 0..1. None means 0.7 for an emotion given by name or in words and 1.0 for
-                weights or a recording.
+            emotion: a name ("angry", "joy", "awe", ...), eight weights, valence, arousal and dominance, a mapping from
+                names to weights, or None for neutral; see `emovoice.emotion.names.parse`. "auto" finds each
+                sentence's in the text; see `emovoice.emotion.lines`.
+            intensity: how much of it, 0..1. None means 0.7 for an emotion given by name and 1.0 for weights
+                or a recording; what an instruction or "auto" finds is multiplied by it.
             emotion_audio: a recording whose emotion is taken over, instead of `emotion`. An intensity below 1
                 lies on the way there from neutral; with a published model that is the voice's own emotion.
             duration_s: how long the speech shall last, seconds; None for as long as it takes.
             seed: 0..2**63-1. The same seed gives the same samples on the same device.
             accent: "us" or "gb"; None for the voice's own. The published models have none.
-            instruction: the emotion in words, instead of `emotion`, where the model can read it.
+            instruction: how to speak in plain words, instead of `emotion`: "furious, but keeping it down"; a sequence
+                ("starts calm, ends shouting") is spread over the sentences. Or what `emovoice.emotion.understand`
+                or `emovoice.emotion.llm` made of one. A published model with its own reader of words uses that.
 
         Returns:
             The speech with its measured length, real-time factor and warnings.
@@ -119,7 +122,7 @@ class Engine:
         duration_s: float | None = None,
         seed: int = 0,
         accent: Accent | None = None,
-        instruction: str | None = None,
+        instruction: Instruction = None,
     ) -> Speech:
         """Like `synthesize`, in chunks as they are made; together they are exactly its samples.
 
@@ -132,19 +135,22 @@ class Engine:
         asked = timing.asked_samples(duration_s, self.pipeline.sample_rate)
         if accent is not None:
             check_accent(accent)
-        wanted = _wanted(text, emotion, intensity, emotion_audio, instruction)
+        delivery.check(emotion, instruction, emotion_audio)
         voice = self.voice(timbre)
-        sentences, reading_warnings = self.pipeline.read(text, accent or voice.accent)
+        spoken, reading_warnings = delivery.read(text, partial(self.pipeline.read, accent=accent or voice.accent))
         who, voice_warnings = self.pipeline.who(voice)
-        how, emotion_warnings = self.pipeline.how(who, wanted, seed, self.limits)
-        lengths, gaps, pace_warnings = self._share_out(sentences, who, how, asked)
-        warnings = (*voice.warnings, *voice_warnings, *emotion_warnings)
+        wanted, how, delivery_warnings = self._deliveries(text, spoken, emotion, intensity, emotion_audio, instruction)
+        manners, emotion_warnings = self._manners(who, wanted, how, seed)
+        sentences = tuple(sentence for sentence, _ in spoken)
+        lengths, gaps, pace_warnings = self._share_out(sentences, who, manners, how, asked)
+        warnings = (*voice.warnings, *voice_warnings, *emotion_warnings, *delivery_warnings)
         plan = Plan(
             sentences=sentences,
             length_samples=lengths,
             gap_samples=gaps,
             timbre=who,
-            emotion=how,
+            emotions=manners,
+            gains_db=tuple(each.loudness_db for each in how),
             seed=seed,
             asked_s=None if duration_s is None else float(duration_s),
             voice=voice.name,
@@ -165,14 +171,16 @@ class Engine:
         Arguments and errors are those of `synthesize`.
         """
         self._check_text(text)
-        wanted = _wanted(text, emotion, intensity, None, None)
         voice = self.voice(timbre)
-        sentences, _ = self.pipeline.read(text, accent or voice.accent)
+        spoken, _ = delivery.read(text, partial(self.pipeline.read, accent=accent or voice.accent))
         who, _ = self.pipeline.who(voice)
-        how, _ = self.pipeline.how(who, wanted, 0, self.limits)
-        samples = [self.pipeline.estimate_samples(sentence, who, how) for sentence in sentences]
+        wanted, how, _ = self._deliveries(text, spoken, emotion, intensity, None, None)
+        manners, _ = self._manners(who, wanted, how, 0)
         rate = self.pipeline.sample_rate
-        return (sum(samples) + (len(samples) - 1) * round(self.pipeline.gap_s * rate)) / rate
+        samples = (len(spoken) - 1) * round(self.pipeline.gap_s * rate)
+        for (sentence, _), manner, each in zip(spoken, manners, how, strict=True):
+            samples += self._free(sentence, who, manner, each.rate)
+        return samples / rate
 
     def convert(
         self,
@@ -328,23 +336,74 @@ class Engine:
                 remedy="Encode it as UTF-8.",
             )
 
+    def _deliveries(
+        self,
+        text: str,
+        spoken: tuple[tuple[AnySentence, Style], ...],
+        emotion: Emotion,
+        intensity: float | None,
+        emotion_audio: Source | None,
+        instruction: Instruction,
+    ) -> tuple[EmotionRequest, tuple[Delivery, ...], tuple[str, ...]]:
+        """What is asked of all sentences that no weights are found for, a delivery for each, and warnings."""
+        auto = delivery.is_auto(emotion)
+        if emotion_audio is not None:
+            factor = names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
+            return EmotionRequest(recording=emotion_audio, intensity=factor), *delivery.deliveries(spoken)
+        if self.pipeline.reads_words and (auto or isinstance(instruction, str)):
+            factor = names.check_intensity(intensity, default=names.NAMED_INTENSITY)
+            words = instruction if isinstance(instruction, str) else text
+            return EmotionRequest(words=words, intensity=factor), *delivery.deliveries(spoken)
+        plain = instruction is None and not auto
+        weights = names.parse(emotion, intensity) if plain else None  # type: ignore[arg-type]
+        return EmotionRequest(), *delivery.deliveries(spoken, weights, instruction, auto, intensity)
+
+    def _manners(
+        self, who: Any, wanted: EmotionRequest, how: Sequence[Delivery], seed: int
+    ) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+        """What the model needs to know of each sentence's emotion, equal ones only once, and warnings."""
+        made: dict[tuple[float, ...] | None, Any] = {}
+        warnings: dict[str, None] = {}
+        for each in how:
+            if each.weights not in made:
+                asked = wanted if each.weights is None else EmotionRequest(each.weights)
+                made[each.weights], notes = self.pipeline.how(who, asked, seed, self.limits)
+                warnings.update(dict.fromkeys(notes))
+        return tuple(made[each.weights] for each in how), tuple(warnings)
+
+    def _free(self, sentence: AnySentence, who: Any, manner: Any, pace: float) -> int:
+        """Samples that a sentence takes by itself at a pace, its pauses at their length."""
+        pauses = self._pauses(sentence)
+        return pauses + max(1, round((self.pipeline.estimate_samples(sentence, who, manner) - pauses) / pace))
+
+    def _pauses(self, sentence: AnySentence) -> int:
+        return round(sum(seconds for _, seconds in sentence.pauses) * self.pipeline.sample_rate)
+
     def _share_out(
-        self, sentences: tuple[AnySentence, ...], who: Any, how: Any, asked: int | None
+        self,
+        sentences: tuple[AnySentence, ...],
+        who: Any,
+        manners: Sequence[Any],
+        how: Sequence[Delivery],
+        asked: int | None,
     ) -> tuple[tuple[int | None, ...], tuple[int, ...], tuple[str, ...]]:
         """Lengths of S sentences and S - 1 gaps in samples, and warnings about the pace."""
         rate = self.pipeline.sample_rate
         gap = round(self.pipeline.gap_s * rate)
+        lengths = [
+            self._free(sentence, who, manner, each.rate) if asked is not None or each.rate != 1 else None
+            for sentence, manner, each in zip(sentences, manners, how, strict=True)
+        ]
         if asked is None:
-            return (None,) * len(sentences), (gap,) * (len(sentences) - 1), ()
-        pauses = [round(sum(seconds for _, seconds in sentence.pauses) * rate) for sentence in sentences]
-        estimates = [self.pipeline.estimate_samples(sentence, who, how) for sentence in sentences]
-        speech = [max(1, estimate - pause) for estimate, pause in zip(estimates, pauses, strict=True)]
+            return tuple(lengths), (gap,) * (len(sentences) - 1), ()
+        pauses = [self._pauses(sentence) for sentence in sentences]
+        speech = [(length or 1) - pause for length, pause in zip(lengths, pauses, strict=True)]
         # Sentences and gaps in turn, so that gaps shrink and grow with the speech around them.
         parts = [length for free in speech for length in (free, gap)][:-1]
         warnings = timing.check_pace(asked, sum(parts), rate, fixed=sum(pauses))
         shares = timing.allot(asked - sum(pauses), parts)
-        lengths = (share + pause for share, pause in zip(shares[::2], pauses, strict=True))
-        return tuple(lengths), tuple(shares[1::2]), warnings
+        shared = (share + pause for share, pause in zip(shares[::2], pauses, strict=True))
+        return tuple(shared), tuple(shares[1::2]), warnings
 
 
 _shared: dict[tuple[str, str, Options | None], Engine] = {}
@@ -369,7 +428,7 @@ def synthesize(
     duration_s: float | None = None,
     seed: int = 0,
     accent: Accent | None = None,
-    instruction: str | None = None,
+    instruction: Instruction = None,
     *,
     model: str | None = None,
     device: str = "cpu",
@@ -388,7 +447,7 @@ def stream(
     duration_s: float | None = None,
     seed: int = 0,
     accent: Accent | None = None,
-    instruction: str | None = None,
+    instruction: Instruction = None,
     *,
     model: str | None = None,
     device: str = "cpu",
@@ -396,31 +455,6 @@ def stream(
     """`Engine.stream` on a model that is loaded on first use and kept."""
     engine = shared_engine(model, device)
     return engine.stream(text, timbre, emotion, intensity, emotion_audio, duration_s, seed, accent, instruction)
-
-
-def _wanted(
-    text: str, emotion: Emotion, intensity: float | None, emotion_audio: Source | None, instruction: str | None
-) -> EmotionRequest:
-    """The emotion that is asked for, checked. Raises InputError."""
-    ways = {"emotion": emotion, "emotion_audio": emotion_audio, "instruction": instruction}
-    given = [name for name, value in ways.items() if value is not None]
-    if len(given) > 1:
-        raise InputError(
-            f"an emotion is given in {len(given)} ways",
-            field="emotion",
-            value=emotion if emotion is not None else instruction,
-            remedy=f"Give {' or '.join(given)}, not {'both' if len(given) == 2 else 'all'}.",
-        )
-    if emotion_audio is not None:
-        factor = names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
-        return EmotionRequest(recording=emotion_audio, intensity=factor)
-    if instruction is not None or (isinstance(emotion, str) and emotion.strip().casefold() == AUTO):
-        if instruction is not None and (not isinstance(instruction, str) or not instruction.strip()):
-            raise InputError("the instruction is empty", field="instruction", value=instruction,
-                             remedy="Say the emotion in words, or leave it out.")  # fmt: skip
-        factor = names.check_intensity(intensity, default=names.NAMED_INTENSITY)
-        return EmotionRequest(words=text if instruction is None else instruction, intensity=factor)
-    return EmotionRequest(names.parse(emotion, intensity))
 
 
 def convert(

@@ -71,6 +71,8 @@ class VectorPipeline:
     name: str
     gap_s = 0.15
     """Silence between two sentences, beside what the model puts there itself."""
+    reads_words = False
+    """Whether `how` takes an emotion in words; otherwise they are read by `emovoice.emotion`."""
 
     def embed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 mono at 24 kHz -> timbre (192,), emotion (256,)."""
@@ -105,9 +107,6 @@ class VectorPipeline:
         self, who: Any, asked: EmotionRequest, seed: int = 0, limits: Limits = DEFAULT_LIMITS
     ) -> tuple[Any, tuple[str, ...]]:
         """What the model needs to know of an emotion, and warnings. Raises InputError or AudioError."""
-        if asked.words is not None:
-            raise InputError("this model takes no emotion in words", field="instruction", value=asked.words[:40],
-                             remedy="Name one of the eight emotions, or use a published model")  # fmt: skip
         if asked.recording is None:
             return np.array(self.emotion_vector(asked.weights), dtype=np.float32), ()
         reference = read_audio(asked.recording, limits=limits)

@@ -24,7 +24,8 @@ class Plan:
         length_samples: S lengths to speak them in; None for the free length.
         gap_samples: S - 1 silences between them.
         timbre: what the pipeline made of the voice; for our own models float32 (192,).
-        emotion: what it made of the emotion; for our own models float32 (256,).
+        emotions: S times what it made of an emotion; for our own models float32 (256,).
+        gains_db: S levels beside what the model gives.
         seed: every sentence gets its own seed from this one and its index.
         asked_s: the length asked for, or None.
         voice: the name of the voice.
@@ -35,7 +36,8 @@ class Plan:
     length_samples: tuple[int | None, ...]
     gap_samples: tuple[int, ...]
     timbre: Any
-    emotion: Any
+    emotions: tuple[Any, ...]
+    gains_db: tuple[float, ...]
     seed: int
     asked_s: float | None
     voice: str
@@ -110,11 +112,12 @@ class Speech(Iterator[np.ndarray]):
             chunks = pipeline.speak(
                 sentence,
                 plan.timbre,
-                plan.emotion,
+                plan.emotions[index],
                 length_samples=plan.length_samples[index],
                 seed=sentence_seed(plan.seed, index),
             )
-            self._plan_warnings += yield from _all_checked(chunks, sentence)
+            gain = np.float32(10 ** (plan.gains_db[index] / 20))
+            self._plan_warnings += yield from _all_checked(chunks, sentence, gain)
             self.sentences_done = index + 1
 
 
@@ -124,14 +127,17 @@ def sentence_seed(seed: int, index: int) -> int:
     return int(state[0] >> np.uint64(1))
 
 
-def _all_checked(chunks: Iterator[np.ndarray], sentence: AnySentence) -> Generator[np.ndarray, None, tuple[str, ...]]:
-    """The chunks of a sentence; returns what its generator returns: warnings that nobody knew before, or None."""
+def _all_checked(
+    chunks: Iterator[np.ndarray], sentence: AnySentence, gain: np.float32
+) -> Generator[np.ndarray, None, tuple[str, ...]]:
+    """The chunks of a sentence times a gain; returns what its generator returns: warnings that nobody knew before, or None."""
     while True:
         try:
             chunk = next(chunks)
         except StopIteration as end:
             return end.value or ()
-        yield _checked(chunk, sentence)
+        samples = _checked(chunk, sentence)
+        yield samples if gain == 1 else samples * gain
 
 
 def _checked(chunk: np.ndarray, sentence: AnySentence) -> np.ndarray:

@@ -20,6 +20,7 @@ from emovoice import errors
 COMMANDS = {
     "say": "speak a text into a sound file",
     "convert": "speak a recording again with another emotion",
+    "explain": "show what would be spoken how, and why",
     "voices": "list the voices, or make one from a recording",
     "models": "list, download, check and convert published models",
     "dub": "dub a timeline, with or without a video",
@@ -28,6 +29,7 @@ COMMANDS = {
     "evaluate": "measure a model against the bars it has to meet",
     "corpus": "make a corpus to train on, rendered or of recordings",
     "train": "train a part of a model",
+    "words": "judge or train the model that reads emotion in words",
 }
 
 OK, BELOW_BAR, INTERRUPTED = 0, 7, 130

@@ -21,6 +21,8 @@ examples:
   emovoice say "Good morning." -o morning.wav
   emovoice say "Get out!" -o out.flac --emotion anger --intensity 0.9
   emovoice say "Two moods at once." -o two.wav --emotion 0,0,0.5,0,0,0.3,0,0
+  emovoice say "I told you. Never again." -o told.wav --instruction "starts calm, ends shouting"
+  emovoice say "She said yes! [whisper]Don't tell.[/whisper]" -o yes.wav --emotion auto
   emovoice say "In my own voice." -o mine.wav --voice me.wav
   emovoice say "Exactly two seconds." -o two.wav --duration 2
   emovoice say - -o story.ogg < story.txt
@@ -42,7 +44,8 @@ def add(subparsers: Any) -> None:
     parser.add_argument("text", metavar="TEXT", help='what to say; "-" reads it from standard input')
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write the speech")
     parser.add_argument("--voice", metavar="V", help="a name, a saved voice (.safetensors) or a recording")
-    parser.add_argument("--emotion", metavar="E", help="a name such as anger, or eight numbers 0..1 with commas")
+    parser.add_argument("--emotion", metavar="E", help="a name such as anger, eight numbers 0..1 with commas, or auto")
+    parser.add_argument("--instruction", metavar="I", help="how to speak, in words; see emovoice explain")
     parser.add_argument("--intensity", type=float, metavar="X", help="how much of it, 0..1 (default: 0.7)")
     parser.add_argument("--emotion-audio", metavar="FILE", help="a recording whose emotion is taken over")
     parser.add_argument("--duration", type=float, metavar="S", help="how long to speak, seconds")
@@ -59,14 +62,11 @@ def run(args: argparse.Namespace) -> int:
     """Speak; see `emovoice say --help`."""
     to_stdout = args.output == "-"
     _check_output(args, to_stdout)
-    from emovoice.emotion import names
-
-    weights = names.named(names.parse(args.emotion, args.intensity)) if not args.emotion_audio else None
     speech = _start(args)
     written = _write(args, _with_progress(speech, quiet=args.quiet), speech, to_stdout)
     output.warn(speech.warnings)
     if args.json:
-        output.print_json(_report(args, speech, written, weights))
+        output.print_json(_report(args, speech, written))
     elif not args.quiet:
         seconds = f"{written.duration_s:.2f} s, {speech.real_time_factor:.2f} x real time"
         output.note(f"{'standard output' if to_stdout else args.output}: {seconds}")
@@ -99,6 +99,7 @@ def _start(args: argparse.Namespace) -> Speech:
         duration_s=args.duration,
         seed=args.seed,
         accent=args.accent,
+        instruction=args.instruction,
     )
 
 
@@ -135,9 +136,17 @@ def _with_progress(speech: Speech, *, quiet: bool) -> Iterator[np.ndarray]:
             yield chunk
 
 
-def _report(
-    args: argparse.Namespace, speech: Speech, written: Written, weights: dict[str, float] | None
-) -> dict[str, object]:
+def _weights(args: argparse.Namespace) -> dict[str, float] | None:
+    """The weights of the whole request; None where they differ from sentence to sentence or a recording gives them."""
+    from emovoice import delivery
+    from emovoice.emotion import names
+
+    if args.emotion_audio or args.instruction is not None or delivery.is_auto(args.emotion):
+        return None
+    return names.named(names.parse(args.emotion, args.intensity))
+
+
+def _report(args: argparse.Namespace, speech: Speech, written: Written) -> dict[str, object]:
     return {
         "path": args.output,
         "duration_s": round(written.duration_s, 6),
@@ -146,7 +155,8 @@ def _report(
         "seed": args.seed,
         "model": args.model,
         "voice": speech.voice,
-        "emotion": weights,
+        "emotion": _weights(args),
+        "instruction": args.instruction,
         "emotion_audio": args.emotion_audio,
         "warnings": list(speech.warnings),
     }

@@ -1,20 +1,18 @@
 """Which emotion a line is spoken with, from all the ways to say so.
 
 A line's own fields win, then what was measured in the original, then the cast's default, then neutral. Words
-("instruction", "auto", a personality) are read by `emovoice.emotion.understand`, where it is there.
+("instruction", "auto", a personality) are read by `emovoice.emotion`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
 from emovoice.dubbing.cast import Member, emotion_fields
 from emovoice.dubbing.cues import AUTO, Cue, Remark
 from emovoice.emotion import names
-from emovoice.errors import ModelError
+from emovoice.emotion.instructions import understand
+from emovoice.emotion.lines import understand_line
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,6 @@ def direct(cue: Cue, member: Member, measured: tuple[float, ...] | None = None, 
 
     Raises:
         InputError: an emotion cannot be used.
-        ModelError: words are given and nothing here understands them.
     """
     if cue.curve:
         return _flattened(cue)
@@ -52,31 +49,14 @@ def direct(cue: Cue, member: Member, measured: tuple[float, ...] | None = None, 
     return Direction(names.parse(emotion, intensity), source)
 
 
-def needs_words(cue: Cue, member: Member) -> bool:
-    """Whether a line's emotion is given in words, or is to be read from its text."""
-    emotion, _, instruction = emotion_fields(cue, member)
-    return not cue.curve and (emotion == AUTO or (emotion is None and instruction is not None))
-
-
-def understander() -> Callable[..., Any]:
-    """What reads emotions from words. Raises ModelError where this installation has nothing that does."""
-    module = import_module("emovoice.emotion")
-    found = getattr(module, "understand", None)
-    if not callable(found):
-        raise ModelError("this installation cannot read emotions from words", field="emotion", value=AUTO,
-                         remedy="Give an emotion by name or by eight numbers.")
-    return found  # type: ignore[no-any-return]
-
-
 def _from_words(instruction: str | None, text: str, before: str, after: str, intensity: float | None
                 ) -> tuple[float, ...]:
     """Eight weights from an instruction, or from the line and its neighbours."""
-    understand = understander()
-    found = understand(instruction) if instruction else understand(text, before=before, after=after)
-    weights: Mapping[str, float] = found.weights
-    much = found.intensity if intensity is None else intensity
-    total = sum(weights.values()) or 1.0
-    return names.parse({name: share / total for name, share in weights.items()}, much) if weights else names.NEUTRAL
+    if instruction:
+        found = understand(instruction)
+    else:
+        found = understand_line(text, [before] if before else [], [after] if after else [])
+    return names.parse(found.weights, found.intensity if intensity is None else intensity)
 
 
 def _at_intensity(weights: tuple[float, ...], intensity: float) -> tuple[float, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 from emovoice.dubbing import media, timelines
 from emovoice.dubbing.cast import Cast, Member, load, parse, voice_key
 from emovoice.dubbing.cues import Cue, Remark, Timeline
-from emovoice.dubbing.directions import needs_words, understander
 from emovoice.dubbing.loudness import Target, target_of
 from emovoice.dubbing.plan import DEFAULT_POLICY, MS, Policy, Slot, slots
 from emovoice.errors import InputError, OutputError
@@ -268,8 +267,6 @@ def _check_cues(cues: Sequence[Cue], cast: Cast, sha: str, options: Options) -> 
     members = {cast.member(cue.character) for cue in cues if cue.text}
     for member in members:
         voice_key(member, sha)
-    if not options.carry_over and any(needs_words(cue, cast.member(cue.character)) for cue in cues if cue.text):
-        understander()
     for cue in cues:
         if len(cue.text) > DEFAULT_LIMITS.text_chars:
             raise InputError(f"cue {cue.id} is too long", field="length", value=len(cue.text), remedy="Split it.")

@@ -1,6 +1,6 @@
 """The two marks inside a text: `[pause:0.4s]` and `<word|PHONEMES>`. Pure functions.
 
-Everything else in brackets is prose.
+Everything else in brackets is prose here; `tags` takes out what says how to speak before it comes to this.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import soundfile
 from emovoice.dubbing import cast as casts
 from emovoice.dubbing.cast import Cast, Member, emotion_fields, load, parse, voice_key
 from emovoice.dubbing.cues import Cue, Key, Timeline
-from emovoice.dubbing.directions import direct, needs_words
+from emovoice.dubbing.directions import direct
 from emovoice.dubbing.suggest import stretches, suggest
-from emovoice.emotion.names import NEUTRAL
+from emovoice.emotion.names import EMOTIONS, NEUTRAL
 from emovoice.emotion.names import parse as weights
 from emovoice.errors import AudioError, InputError, ModelError
 from tests.dubbing.meters import RATE, make_video
@@ -96,23 +96,13 @@ def test_a_curve_becomes_its_mean_and_says_so() -> None:
     assert steady.weights == pytest.approx(weights("sad", 0.6)) and steady.remarks == ()
 
 
-def test_words_need_something_that_understands_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    import emovoice.emotion as room
-
-    class Found:
-        weights = {"angry": 3.0, "sad": 1.0}
-        intensity = 0.8
-
-    cues = [Cue(1, 0, 9, "x", emotion="auto"), Cue(1, 0, 9, "x", instruction="furious")]
-    monkeypatch.setattr(room, "understand", None, raising=False)
-    for cue in cues:
-        assert needs_words(cue, CALM)
-        with pytest.raises(ModelError, match="cannot read emotions from words"):
-            direct(cue, CALM)
-    assert needs_words(Cue(1, 0, 9, "x"), Member(personality="dry")) and not needs_words(Cue(1, 0, 9, "x"), CALM)
-    monkeypatch.setattr(room, "understand", lambda text, **context: Found(), raising=False)
-    for cue in cues:
-        assert direct(cue, CALM).weights == pytest.approx(weights({"angry": 0.6, "sad": 0.2}))
+def test_words_are_understood() -> None:
+    told = direct(Cue(1, 0, 9, "x", instruction="furious"), CALM)
+    assert EMOTIONS[int(np.argmax(told.weights))] == "angry" and told.source == "line"
+    softer = direct(Cue(1, 0, 9, "x", instruction="furious", intensity=0.2), CALM)
+    assert sum(softer.weights) == pytest.approx(0.2, abs=0.02)
+    read = direct(Cue(1, 0, 9, "I am so scared of the dark.", emotion="auto"), CALM)
+    assert EMOTIONS[int(np.argmax(read.weights))] == "afraid"
     assert emotion_fields(Cue(1, 0, 9, "x"), Member(personality="dry")) == (None, None, "dry")
 
 
