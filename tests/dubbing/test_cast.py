@@ -13,7 +13,7 @@ from emovoice.dubbing.directions import direct
 from emovoice.dubbing.suggest import stretches, suggest
 from emovoice.emotion.names import EMOTIONS, NEUTRAL
 from emovoice.emotion.names import parse as weights
-from emovoice.errors import AudioError, InputError, ModelError
+from emovoice.errors import AudioError, InputError
 from tests.dubbing.meters import RATE, make_video
 
 
