@@ -6,14 +6,18 @@ by another. Files are written where the dub was started, not on the cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from emovoice.dubbing.extras import need
+from emovoice.dubbing.plan import Policy
 from emovoice.dubbing.speak import Request, Speaker, Taken
 from emovoice.errors import ModelError
+from emovoice.voice import TIMBRE_SIZE, Voice
 
 
 class _Actor:
@@ -26,8 +30,27 @@ class _Actor:
         self._speaker = Speaker.load(model, device)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        taken = self._speaker.say(row["request"])
-        return {"key": taken.key, "record": taken.record, "samples": taken.samples, "rate": taken.rate}
+        taken = self._speaker.say(as_request(row))
+        samples = np.asarray(taken.samples, "<f4").tobytes()
+        return {"key": taken.key, "record": json.dumps(taken.record), "samples": samples, "rate": taken.rate}
+
+
+def as_row(request: Request) -> dict[str, Any]:
+    """A request as text and bytes: the same columns in every row, whatever is in it."""
+    plain = {name: value for name, value in vars(request).items() if name not in ("voice", "policy")}
+    voice = request.voice
+    plain |= {"accent": voice.accent, "voice_name": voice.name, "policy": asdict(request.policy)}
+    vectors = np.concatenate([voice.timbre, voice.emotion]).astype("<f4").tobytes()
+    return {"request": json.dumps(plain), "voice": vectors}
+
+
+def as_request(row: Mapping[str, Any]) -> Request:
+    """The inverse of `as_row`."""
+    plain = json.loads(row["request"])
+    vectors = np.frombuffer(row["voice"], "<f4")
+    voice = Voice(plain.pop("voice_name"), vectors[:TIMBRE_SIZE], vectors[TIMBRE_SIZE:], accent=plain.pop("accent"))
+    plain["weights"] = tuple(plain["weights"])
+    return Request(voice=voice, policy=Policy(**plain.pop("policy")), **plain)
 
 
 class Ray:
@@ -55,13 +78,14 @@ class Ray:
             return
         count = min(len(requests), self._workers or max(1, int(self._ray.cluster_resources().get("CPU", 1))))
         # A block for each request: what is lost with an actor is no more than the take at hand.
-        rows = self._data.from_items([{"request": request} for request in requests], override_num_blocks=len(requests))
-        taken = rows.map(_Actor, fn_constructor_args=(self._model, self._device), concurrency=count, num_cpus=1,
-                         max_restarts=-1, max_task_retries=-1)
+        rows = self._data.from_items([as_row(request) for request in requests], override_num_blocks=len(requests))
+        # Ray Data restarts actors and repeats their tasks by itself.
+        taken = rows.map(_Actor, fn_constructor_args=(self._model, self._device), num_cpus=1,
+                         compute=self._data.ActorPoolStrategy(size=count))
         try:
             for row in taken.iter_rows():
-                samples = np.asarray(row["samples"], np.float32)
-                yield Taken(row["key"], _plain(row["record"]), samples, int(row["rate"]))
+                samples = np.frombuffer(row["samples"], "<f4").astype(np.float32)
+                yield Taken(row["key"], json.loads(row["record"]), samples, int(row["rate"]))
         except self._ray.exceptions.RayError as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(f"the Ray cluster gave up: {reason}", field="engine", value="ray",
@@ -71,11 +95,3 @@ class Ray:
         if self._started:
             self._ray.shutdown()
 
-
-def _plain(value: Any) -> Any:
-    """Arrow's lists and numbers as Python's, so that a record is the same wherever its take was spoken."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(part) for part in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_twenty_kills_end_in_the_same_bytes(tmp_path: Path) -> None:
     undisturbed, killed = prepared(tmp_path / "a"), prepared(tmp_path / "b")

@@ -186,6 +186,14 @@ def test_a_result_that_comes_twice_counts_once_and_a_lost_one_is_told() -> None:
         takes.speak_all([booth(3, None, judged=False)], Scripted({}, lose=True))
 
 
+def test_a_request_travels_as_text_and_bytes() -> None:
+    from emovoice.dubbing.ray_engine import as_request, as_row
+
+    (request,) = requests(1, "Übrigens: {} 🙂")
+    row = as_row(request)
+    assert set(map(type, row.values())) == {str, bytes} and as_request(row) == request
+
+
 # ---- Ray -----------------------------------------------------------------------------------------
 
 
@@ -201,7 +209,7 @@ def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypat
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
     )
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")  # a busy machine starts processes slowly
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"/tmp/ray-{os.getpid()}")
     crew = Ray("ray", "debug", "cpu", 2)
     wanted = requests(12)
