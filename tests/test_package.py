@@ -60,7 +60,8 @@ def test_the_functions_of_the_package(engine_factory: Factory) -> None:
 def test_the_names_of_the_package() -> None:
     assert sorted(emovoice.__all__) == sorted(
         ["Audio", "AudioError", "EMOTIONS", "EmovoiceError", "Engine", "InputError", "LengthError", "Limits",
-         "ModelError", "OutputError", "Speech", "Voice", "dub", "stream", "synthesize", "voices"]
+         "ModelError", "OutputError", "Speech", "Voice", "convert", "convert_stream", "dub", "stream", "synthesize",
+         "voices"]
     )  # fmt: skip
     assert all(hasattr(emovoice, name) for name in emovoice.__all__) and set(emovoice.__all__) <= set(dir(emovoice))
     with pytest.raises(AttributeError):

@@ -201,7 +201,8 @@ def at(values: np.ndarray, places: np.ndarray, step: int) -> np.ndarray:
     index = np.clip(places / step - 0.5, 0, len(values) - 1)
     low = np.minimum(index.astype(int), max(len(values) - 2, 0))
     part = (index - low).reshape(-1, *([1] * (values.ndim - 1)))
-    return (1 - part) * values[low] + part * values[np.minimum(low + 1, len(values) - 1)]
+    mixed = (1 - part) * values[low] + part * values[np.minimum(low + 1, len(values) - 1)]
+    return mixed.astype(values.dtype, copy=False)
 
 
 def pitch_at(pitch_hz: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -193,6 +193,7 @@ def _coming(blocks: Iterator[Any], rate: int, limits: Limits) -> Incoming:
         block: Any = first
         while True:
             ready = _as_block(block, channels)
+            waveform.check_finite(ready)
             count += len(ready)
             _check_length(count, rate, limits)
             yield np.clip(ready, -1, 1) if waveform.peak(ready) > 1 and _told(notes) else ready

@@ -83,14 +83,15 @@ def frame_places(frames: int, first: int = 0) -> np.ndarray:
 
 def content_means(items: list[Utterance], listener: Listener) -> np.ndarray:
     """(P, M): the mean log-mel of each phone over all speakers and emotions, weighted by how far it is believed."""
-    sums, weight = 0.0, 0.0
+    phones, bands = listener.tokenizer.config.phones, len(listener.mel_front.filters)
+    sums, weight = np.zeros((phones, bands)), np.zeros(phones)
     for u in items:
         mel = listener.mel(u).astype(np.float64)
         share = at(listener.posteriors(u).astype(np.float64), frame_places(mel.shape[1]), CODE_SAMPLES // 2)
         sums, weight = sums + share.T @ mel.T, weight + share.sum(0)
-    whole = np.asarray(sums).sum(0) / np.asarray(weight).sum()
+    whole = sums.sum(0) / weight.sum()
     # a phone that is never heard gets what is heard on the average
-    return ((np.asarray(sums) + whole) / (np.asarray(weight)[:, None] + 1)).astype(np.float32)
+    return ((sums + whole) / (weight[:, None] + 1)).astype(np.float32)
 
 
 # ---- directions and prosody -------------------------------------------------------------------------------
@@ -268,7 +269,6 @@ def load_moves(path: Path) -> ProsodyMoves:
 
 def load_space(path: Path) -> Directions:
     """Read what training wrote."""
-    tensors = load_file(path)
-    names = ("neutral", "directions", "calibration")
-    basis, longest = np.ascontiguousarray(tensors["components"].T), float(tensors["longest"][0])
-    return Directions(**{name: tensors[name] for name in names}, basis=basis, longest=longest)
+    stored = load_file(path)
+    basis, longest = np.ascontiguousarray(stored["components"].T), float(stored["longest"][0])
+    return Directions(stored["neutral"], stored["directions"], basis, stored["calibration"], longest)
