@@ -25,6 +25,7 @@ examples:
   emovoice say "Exactly two seconds." -o two.wav --duration 2
   emovoice say - -o story.ogg < story.txt
   emovoice say "Into a player." -o - | aplay
+  emovoice say "After a prompt." -o after.wav --model indextts-2 --voice prompt.wav --option beams=3
 
 The ending of the output says its format: .wav, .flac or .ogg; "-" is wav on standard output.
 """
@@ -42,13 +43,21 @@ def add(subparsers: Any) -> None:
     parser.add_argument("text", metavar="TEXT", help='what to say; "-" reads it from standard input')
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write the speech")
     parser.add_argument("--voice", metavar="V", help="a name, a saved voice (.safetensors) or a recording")
-    parser.add_argument("--emotion", metavar="E", help="a name such as anger, or eight numbers 0..1 with commas")
+    parser.add_argument(
+        "--emotion", metavar="E",
+        help="a name such as anger, eight numbers 0..1 with commas, or auto for what the text tells",
+    )  # fmt: skip
     parser.add_argument("--intensity", type=float, metavar="X", help="how much of it, 0..1 (default: 0.7)")
     parser.add_argument("--emotion-audio", metavar="FILE", help="a recording whose emotion is taken over")
+    parser.add_argument("--instruction", metavar="W", help="the emotion in words, where the model can read it")
     parser.add_argument("--duration", type=float, metavar="S", help="how long to speak, seconds")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same speech (default: 0)")
     parser.add_argument("--accent", choices=("us", "gb"), help="how to read the text (default: the voice's own)")
     output.add_model_options(parser)
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE",
+        help="of a published model, may be repeated: beams=3, slot_order=B, place=t2s=cuda/fp16,s2mel=cuda, ...",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print what was made as a JSON object")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary; warnings stay")
@@ -61,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     _check_output(args, to_stdout)
     from emovoice.emotion import names
 
-    weights = names.named(names.parse(args.emotion, args.intensity)) if not args.emotion_audio else None
+    told = args.emotion_audio or args.instruction or (args.emotion or "").strip().casefold() == "auto"
+    weights = None if told else names.named(names.parse(args.emotion, args.intensity))
     speech = _start(args)
     written = _write(args, _with_progress(speech, quiet=args.quiet), speech, to_stdout)
     output.warn(speech.warnings)
@@ -87,10 +97,12 @@ def _check_output(args: argparse.Namespace, to_stdout: bool) -> None:
 
 def _start(args: argparse.Namespace) -> Speech:
     from emovoice.engine import shared_engine
+    from emovoice.indextts.options import options_of
     from emovoice.limits import DEFAULT_LIMITS
 
+    options = options_of(args.option, args.device) if args.option else None
     text = _read_stdin(DEFAULT_LIMITS.text_chars) if args.text == "-" else args.text
-    return shared_engine(args.model, args.device).stream(
+    return shared_engine(args.model, args.device, options).stream(
         text,
         timbre=args.voice,
         emotion=args.emotion,
@@ -99,6 +111,7 @@ def _start(args: argparse.Namespace) -> Speech:
         duration_s=args.duration,
         seed=args.seed,
         accent=args.accent,
+        instruction=args.instruction,
     )
 
 
@@ -148,5 +161,6 @@ def _report(
         "voice": speech.voice,
         "emotion": weights,
         "emotion_audio": args.emotion_audio,
+        "instruction": args.instruction,
         "warnings": list(speech.warnings),
     }
