@@ -82,6 +82,52 @@ def test_vectors_are_checked(timbre: np.ndarray, emotion: np.ndarray) -> None:
         Voice("anna", timbre, emotion)
 
 
+# ---- with the recording -----------------------------------------------------------------------------------
+
+
+def test_a_voice_may_keep_its_recording(tmp_path: Path) -> None:
+    voice = some_voice()
+    kept = replace(voice, recording=recording(2)[:44_100], recording_hz=22_050)
+    assert kept != voice and kept.content_hash != voice.content_hash and kept == replace(kept, name="other")
+    assert kept != replace(kept, recording_hz=24_000) and kept != replace(kept, recording=kept.recording[:-1])
+    again = Voice.load(kept.save(tmp_path / "v.safetensors"))
+    assert again == kept and np.array_equal(again.recording, kept.recording) and again.recording_hz == 22_050
+    with pytest.raises(ValueError):
+        again.recording[0] = 1
+
+
+def test_a_flipped_bit_of_the_recording_is_noticed(tmp_path: Path) -> None:
+    kept = replace(some_voice(), recording=recording(2), recording_hz=24_000)
+    path = kept.save(tmp_path / "v.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-50_000] ^= 64
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="checksum"):
+        Voice.load(path)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate"),
+    [(recording(1), 48_000), (recording(1), 0), (recording(16), 24_000), (recording(1)[:100], 24_000),
+     (np.zeros((2, 24_000)), 24_000), (np.full(24_000, np.nan), 24_000), (None, 24_000), (recording(1), 24_000.0)],
+)  # fmt: skip
+def test_a_recording_that_does_not_belong_in_a_voice(samples: np.ndarray, rate: int) -> None:
+    with pytest.raises(InputError):
+        replace(some_voice(), recording=samples, recording_hz=rate)
+
+
+def test_a_model_listens_again_to_a_voice_of_another(engine_factory: Callable[..., Engine]) -> None:
+    engine = engine_factory()
+    heard = engine.voice_from(recording())
+    other = replace(heard, timbre=np.zeros(192), model="another", recording=recording(), recording_hz=24_000)
+    assert not any("another" in warning for warning in engine.stream("Hello.", other).warnings)
+    mute = replace(other, recording=None, recording_hz=0)
+    assert any("another" in warning for warning in engine.stream("Hello.", mute).warnings)
+    assert np.array_equal(
+        engine.synthesize("Hello.", other).samples, engine.synthesize("Hello.", heard).samples
+    ) and not np.array_equal(engine.synthesize("Hello.", mute).samples, engine.synthesize("Hello.", heard).samples)
+
+
 def test_an_unknown_accent() -> None:
     with pytest.raises(InputError, match="'us' or 'gb'"):
         some_voice(accent="fr")

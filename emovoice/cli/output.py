@@ -19,7 +19,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def add_model_option(parser: argparse.ArgumentParser) -> None:
     """`--model` alone; its default is the environment's at this moment."""
     default = chosen_model()
-    text = f"mini, debug, or a folder (default: {default}; the variable {VARIABLE} names another)"
+    names = "mini, debug, indextts-2, indextts-2.5, or a folder"
+    text = f"{names} (default: {default}; the variable {VARIABLE} names another)"
     parser.add_argument("--model", default=default, metavar="M", help=text.replace("%", "%%"))
 
 

@@ -27,6 +27,7 @@ examples:
   emovoice say "Exactly two seconds." -o two.wav --duration 2
   emovoice say - -o story.ogg < story.txt
   emovoice say "Into a player." -o - | aplay
+  emovoice say "After a prompt." -o after.wav --model indextts-2 --voice prompt.wav --option beams=3
 
 The ending of the output says its format: .wav, .flac or .ogg; "-" is wav on standard output.
 """
@@ -52,6 +53,10 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same speech (default: 0)")
     parser.add_argument("--accent", choices=("us", "gb"), help="how to read the text (default: the voice's own)")
     output.add_model_options(parser)
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE",
+        help="of a published model, may be repeated: beams=3, slot_order=B, place=t2s=cuda/fp16,s2mel=cuda, ...",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print what was made as a JSON object")
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary; warnings stay")
@@ -87,10 +92,12 @@ def _check_output(args: argparse.Namespace, to_stdout: bool) -> None:
 
 def _start(args: argparse.Namespace) -> Speech:
     from emovoice.engine import shared_engine
+    from emovoice.indextts.options import options_of
     from emovoice.limits import DEFAULT_LIMITS
 
+    options = options_of(args.option, args.device) if args.option else None
     text = _read_stdin(DEFAULT_LIMITS.text_chars) if args.text == "-" else args.text
-    return shared_engine(args.model, args.device).stream(
+    return shared_engine(args.model, args.device, options).stream(
         text,
         timbre=args.voice,
         emotion=args.emotion,

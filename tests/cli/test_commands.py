@@ -67,6 +67,7 @@ def test_json(say: Callable[..., int], capsys: pytest.CaptureFixture[str], name:
         "voice": "anna",
         "emotion": {"angry": 0.4},
         "emotion_audio": None,
+        "instruction": None,
         "warnings": [],
     }
 
