@@ -132,6 +132,27 @@ class Engine:
         )
         return Speech(self.pipeline, plan, spent_s=time.perf_counter() - start)
 
+    def estimate(
+        self,
+        text: str,
+        timbre: Timbre = None,
+        emotion: Emotion = None,
+        intensity: float | None = None,
+        accent: Accent | None = None,
+    ) -> float:
+        """How long a text takes by itself, seconds: at a twentieth of the cost of speaking it.
+
+        Arguments and errors are those of `synthesize`.
+        """
+        self._check_text(text)
+        vector, _ = self._emotion(emotion, intensity, None)
+        voice = self.voice(timbre)
+        sentences, _ = _read(text, accent or voice.accent)
+        timbre_vector = np.array(voice.timbre)
+        samples = [self.pipeline.estimate_samples(sentence, timbre_vector, vector) for sentence in sentences]
+        rate = self.pipeline.sample_rate
+        return (sum(samples) + (len(samples) - 1) * round(GAP_S * rate)) / rate
+
     def voice(self, timbre: Timbre = None) -> Voice:
         """The voice meant by any of the ways to name one; see `synthesize`."""
         if isinstance(timbre, Voice):

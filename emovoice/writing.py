@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from emovoice import provenance
 from emovoice.errors import OutputError
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
@@ -174,6 +175,8 @@ class _Spool:
         # By descriptor: libsndfile reports a failed write of its own, but swallows one of a Python object.
         # In blocks: libvorbis takes the stack for what it is given at once.
         with soundfile.SoundFile(file.fileno(), "w", rate, 1, encoding, format=container, closefd=False) as sound:
+            for field, text in provenance.tags().items():
+                setattr(sound, field, text)
             while data := self._file.read(4 * _BLOCK_SAMPLES):
                 sound.write(np.frombuffer(data, dtype=np.float32) * np.float32(gain))
 

@@ -24,6 +24,10 @@ COMMANDS = {
     "evaluate": "measure a model against the bars it has to meet",
     "corpus": "make a corpus to train on, rendered or of recordings",
     "train": "train a part of a model",
+    "serve": "serve the speech API over HTTP",
+    "demo": "open the page in a browser",
+    "detect": "say whether a file carries a mark of machine-made speech",
+    "bench": "measure the server: first-byte time and throughput",
 }
 
 OK, INTERRUPTED = 0, 130
