@@ -20,6 +20,7 @@ from emovoice.serve.failures import ApiError
 
 _UNKNOWN_BYTES = 0xFFFFFFFF  # what a wav says that is still being written
 _OPUS_RATE_HZ = 48_000
+_CODEC_RATES_HZ = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _SMALL_BYTES = 1024  # what FFmpeg may hold back before it writes
 _LIST_PADDING = 2
 
@@ -152,7 +153,8 @@ class _Av:
             self._sink, "w", format=container, options={"flush_packets": "1", **options}, buffer_size=_SMALL_BYTES
         )
         self._container.metadata.update(tags)
-        self._stream = self._container.add_stream(codec, rate=_OPUS_RATE_HZ if name == "opus" else rate, layout="mono")
+        kept = name != "opus" and rate in _CODEC_RATES_HZ
+        self._stream = self._container.add_stream(codec, rate=rate if kept else _OPUS_RATE_HZ, layout="mono")
         self._stream.bit_rate = bits
 
     def feed(self, samples: np.ndarray) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from emovoice.errors import InputError
@@ -23,21 +24,24 @@ def with_options(call: Callable[..., Any], what: str, options: dict[str, Any]) -
 
 
 def converter(engine: Any) -> Callable[..., Any]:
-    """What re-speaks a recording: `Engine.convert`, or `emovoice.convert`. Raises ApiError (501) without it."""
-    own = getattr(engine, "convert", None)
-    return own if callable(own) else _public("convert", "convert recordings")
+    """What re-speaks a recording in chunks: `Engine.convert_stream`. Raises ApiError (501) without it."""
+    found = getattr(engine, "convert_stream", None)
+    if not callable(found):
+        raise not_built("convert recordings")
+    return found  # type: ignore[no-any-return]
 
 
-def dubber() -> Callable[..., Any]:
-    """What dubs a timeline: `emovoice.dub`. Raises ApiError (501) without it."""
-    return _public("dub", "dub timelines")
+def dubbing() -> Any:
+    """The package that dubs timelines. Raises ApiError (501) without it."""
+    try:
+        return import_module("emovoice.dubbing")
+    except ImportError as error:
+        raise not_built("dub timelines") from error
 
 
 def understander() -> Callable[[str], Any]:
     """What reads an emotion from words: `emovoice.emotion.understand`. Raises ApiError (501) without it."""
-    from emovoice import emotion
-
-    found = getattr(emotion, "understand", None)
+    found = getattr(import_module("emovoice.emotion"), "understand", None)
     if not callable(found):
         raise not_built("read an emotion from instructions")
     return found  # type: ignore[no-any-return]
@@ -55,21 +59,6 @@ def instructed(words: str) -> tuple[Any, float | None, tuple[str, ...]]:
         return names.canonical(words.strip().rstrip(".!")), None, ()
     except InputError:
         found = understander()(words)
-    total = sum(found.weights.values())
-    weights = {name: share / total for name, share in found.weights.items()} if total > 0 else "neutral"
-    unread = tuple(getattr(found, "unknown", ()) or ())
-    said = (f"these words of the instructions were not understood: {', '.join(map(str, unread))}",) if unread else ()
-    return weights, found.intensity, said
-
-
-def _public(name: str, what: str) -> Callable[..., Any]:
-    import emovoice
-
-    try:
-        found = getattr(emovoice, name)
-    except AttributeError as error:
-        raise not_built(what) from error
-    found = getattr(found, name, found)  # a module of the same name may have been imported first
-    if not callable(found):
-        raise not_built(what)
-    return found  # type: ignore[no-any-return]
+    unread = tuple(found.not_understood)
+    said = (f"these words of the instructions were not understood: {', '.join(unread)}",) if unread else ()
+    return {name: share for name, share in found.weights.items() if share > 0}, found.intensity, said

@@ -138,6 +138,14 @@ class VoiceStore:
             self._known[stored.id] = stored
         return stored
 
+    def note_consent(self, recording_sha256: str, consent: str) -> None:
+        """Record the consent for a recording that is used once and not stored, in `consents.jsonl`."""
+        entry = {"recording_sha256": recording_sha256, "consent": consent, "created": int(time.time())}
+        with self._lock:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(self._folder / "consents.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
     def delete(self, id: str, owner: str) -> None:
         """Forget a voice. Raises ApiError (404) for what is not there and for what is another's."""
         with self._lock:

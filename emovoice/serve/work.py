@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import json
 import logging
 import time
@@ -194,16 +195,19 @@ def speak(engine: Engine, request: SpeechRequest, voice: Voice) -> Callable[[Rep
     """What opens the chunks of a speech request; it runs in a worker."""
 
     def open_chunks(report: Report) -> Any:
-        emotion, intensity = request.emotion, request.intensity
-        if request.instructions and request.instructions.strip():
-            if emotion is None and request.curve is None:
-                emotion, read, said = parts.instructed(request.instructions)
-                intensity = read if intensity is None else intensity
-                report.warnings += said
-            else:
-                report.warnings.append("the instructions were not used: an emotion is given")
-        curve = [tuple(point) for point in request.curve] if request.curve else None
-        extra = parts.with_options(engine.stream, "speak", {"curve": curve})
+        emotion, intensity, extra = request.emotion, request.intensity, dict[str, Any]()
+        words = (request.instructions or "").strip()
+        if words and (emotion is not None or request.curve is not None):
+            report.warnings.append("the instructions were not used: an emotion is given")
+        elif words and "instruction" in inspect.signature(engine.stream).parameters:
+            extra["instruction"] = words
+        elif words:
+            emotion, read, said = parts.instructed(words)
+            intensity = read if intensity is None else intensity
+            report.warnings += said
+        if request.curve:
+            curve = [tuple(point) for point in request.curve]
+            extra |= parts.with_options(engine.stream, "speak", {"curve": curve})
         duration_s, said = _asked(engine, request, voice, emotion, intensity)
         report.warnings += said
         try:
@@ -230,41 +234,47 @@ def _asked(
     return free_s / speed, said
 
 
-@dataclass
-class Recording:
-    """Chunks of sound that is there already."""
-
-    samples: np.ndarray
-    rate: int
-    voice: str
-    warnings: tuple[str, ...]
-    chunk_s: float = 1.0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        step = max(1, round(self.rate * self.chunk_s))
-        return (self.samples[start : start + step] for start in range(0, len(self.samples), step))
-
-
 def convert(engine: Engine, request: ConvertRequest, path: str, voice: Voice | None) -> Callable[[Report], Any]:
     """What opens the chunks of a conversion; it runs in a worker."""
 
     def open_chunks(report: Report) -> Any:
         call = parts.converter(engine)
-        emotion, intensity = request.emotion, request.intensity
+        emotion: Any = request.emotion
+        intensity = request.intensity
         if emotion is None and request.instructions and request.instructions.strip():
             emotion, read, said = parts.instructed(request.instructions)
             intensity = read if intensity is None else intensity
             report.warnings += said
         options = {"emotion": emotion, "intensity": intensity, "timbre": voice, "duration_s": request.duration_s,
                    "seed": request.seed}  # fmt: skip
-        done = call(path, **parts.with_options(call, "convert", options))
-        samples = np.asarray(done.samples, np.float32)
-        if samples.ndim == 2:
-            samples = samples.mean(axis=1 if samples.shape[1] < samples.shape[0] else 0)
-            report.warnings.append("the channels were mixed to one")
-        return Recording(samples, done.rate, voice.name if voice else "the recording's own", tuple(done.warnings))
+        conversion = call(path, **parts.with_options(call, "convert", options))
+        return Converted(conversion, voice.name if voice else "the recording's own")
 
     return open_chunks
+
+
+class Converted:
+    """The chunks of a conversion, mixed to the one channel that the server sends.
+
+    Attributes:
+        voice: who speaks.
+    """
+
+    def __init__(self, conversion: Any, voice: str) -> None:
+        self._conversion, self.rate, self.voice = conversion, conversion.rate, voice
+        self._mixed = 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for chunk in self._conversion:
+            if chunk.ndim == 2 and chunk.shape[1] > 1:
+                self._mixed = chunk.shape[1]
+            yield np.asarray(chunk if chunk.ndim == 1 else chunk.mean(axis=1), np.float32)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What there is to say so far."""
+        mixed = (f"its {self._mixed} channels were mixed to one",) if self._mixed else ()
+        return (*self._conversion.warnings, *mixed)
 
 
 def tags(engine: Engine, process: str) -> dict[str, str]:
