@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from emovoice import provenance
 from emovoice.errors import OutputError
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
@@ -181,6 +182,8 @@ class _Spool:
         with soundfile.SoundFile(
             file.fileno(), "w", rate, channels, encoding, format=container, closefd=False
         ) as sound:
+            for field, text in provenance.tags().items():
+                setattr(sound, field, text)
             while data := self._file.read(4 * channels * _BLOCK_SAMPLES):
                 sound.write(np.frombuffer(data, dtype=np.float32).reshape(-1, channels) * np.float32(gain))
 

@@ -30,6 +30,10 @@ COMMANDS = {
     "corpus": "make a corpus to train on, rendered or of recordings",
     "train": "train a part of a model",
     "words": "judge or train the model that reads emotion in words",
+    "serve": "serve the speech API over HTTP",
+    "demo": "open the page in a browser",
+    "detect": "say whether a file carries a mark of machine-made speech",
+    "bench": "measure the server: first-byte time and throughput",
 }
 
 OK, BELOW_BAR, INTERRUPTED = 0, 7, 130

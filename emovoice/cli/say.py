@@ -123,8 +123,10 @@ def _read_stdin(limit_chars: int) -> str:
 
 
 def _write(args: argparse.Namespace, chunks: Iterator[np.ndarray], speech: Speech, to_stdout: bool) -> Written:
+    from emovoice import watermark
     from emovoice.writing import write_audio, write_wav_stream
 
+    chunks = watermark.marked(chunks, speech.rate)
     if to_stdout:
         return write_wav_stream(sys.stdout.buffer, chunks, speech.rate)
     return write_audio(args.output, chunks, speech.rate, force=args.force)

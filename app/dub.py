@@ -1,0 +1,64 @@
+"""The tab that dubs a video or a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from app.errors import told
+from emovoice.serve.dubs import COLUMNS, Dub, clip
+from emovoice.serve.studio import Studio
+
+TIMELINES = [".srt", ".vtt", ".ass", ".ssa", ".json", ".jsonl", ".csv", ".otio"]
+
+
+def tab(studio: Studio) -> None:
+    """Builds it."""
+    state = gr.State(None)
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320):
+            timeline = gr.File(label="Timeline: subtitles, CSV, JSON or OTIO", file_types=TIMELINES, type="filepath")
+            video = gr.Video(label="Video, if there is one", sources=["upload"])
+            load = gr.Button("Read the timeline")
+        with gr.Column(min_width=320):
+            said = gr.Textbox(label="Progress and remarks", interactive=False, lines=3)
+            downloads = gr.File(label="Result, report, subtitles, edit list", file_count="multiple", interactive=False)
+    table = gr.Dataframe(headers=list(COLUMNS), label="Cues; voice, emotion, intensity and text can be changed",
+                         type="array", interactive=True, wrap=True, static_columns=_fixed())  # fmt: skip
+    with gr.Row():
+        speak = gr.Button("Dub everything", variant="primary")
+        number = gr.Number(1, label="Cue", precision=0, minimum=1)
+        again = gr.Button("Speak this cue again")
+        listen = gr.Button("Listen to this cue")
+        stop = gr.Button("Stop")
+    line = gr.Audio(label="The cue", interactive=False, type="filepath", buttons=["download"])
+
+    @told
+    async def read(timeline: str | None, video: str | None) -> AsyncIterator[tuple[Dub, list[list[Any]], str]]:
+        dub, rows = await studio.begin_dub(timeline, video)
+        yield dub, rows, f"{len(rows)} cues"
+
+    @told
+    async def run(dub: Dub | None, rows: list[list[Any]]) -> AsyncIterator[tuple[Any, ...]]:
+        async for update in studio.dub(dub, rows):
+            yield update
+
+    @told
+    async def run_one(dub: Dub | None, rows: list[list[Any]], number: float) -> AsyncIterator[tuple[Any, ...]]:
+        async for update in studio.dub(dub, rows, again=int(number)):
+            yield update
+
+    load.click(read, [timeline, video], [state, table, said], api_name=False)
+    whole = speak.click(run, [state, table], [table, said, downloads], api_name=False)
+    one = again.click(run_one, [state, table, number], [table, said, downloads], api_name=False)
+    for happens in (listen.click, one.then):
+        happens(lambda dub, number: clip(dub, int(number)) if dub else None, [state, number], line, api_name=False)
+    stop.click(None, None, None, cancels=[whole, one], api_name=False)
+
+
+def _fixed() -> list[int]:
+    from emovoice.serve.dubs import EDITABLE
+
+    return [index for index, name in enumerate(COLUMNS) if name not in EDITABLE]

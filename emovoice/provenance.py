@@ -1,0 +1,168 @@
+"""The mark that says a sound file was made by a machine: written into the file's metadata, and read back.
+
+Two layers. Metadata, always: a JSON object in the comment field of the container, with the IPTC's term for media made
+by a model, which other tools look for. Metadata is lost when a file is re-encoded carelessly, so the commands, the
+server and the page put an inaudible watermark into the samples as well where that extra is installed
+(`emovoice.watermark`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from emovoice.errors import AudioError
+
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""The IPTC's NewsCodes term for "created by a model from sampled content"."""
+
+_FIELDS = ("comment", "description", "software")
+_LONGEST_CHECKED_S = 600.0
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in a file.
+
+    Attributes:
+        metadata: the mark in the container, or None.
+        watermark: the detector's score 0..1, or None where it was not looked for.
+        watermarked: whether the score says yes.
+        notes: what could not be looked at, and why.
+    """
+
+    metadata: Mapping[str, Any] | None
+    watermark: float | None
+    watermarked: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a mark of either kind."""
+        return self.metadata is not None or self.watermarked
+
+
+def generator() -> str:
+    """Name and version of this program."""
+    try:
+        return f"emovoice {metadata.version('emovoice')}"
+    except metadata.PackageNotFoundError:
+        return "emovoice"
+
+
+def tags(model: str = "", process: str = "speech") -> dict[str, str]:
+    """Metadata fields for a container, by the names that soundfile and FFmpeg give them.
+
+    Args:
+        model: which model spoke; "" where it is not known.
+        process: "speech", "conversion" or "dub".
+    """
+    mark = {"generator": generator(), "digitalSourceType": DIGITAL_SOURCE_TYPE, "process": process}
+    return {"comment": json.dumps(mark | ({"model": model} if model else {})), "software": generator()}
+
+
+def parse(text: str) -> dict[str, Any] | None:
+    """The mark in a comment field, or None: of emovoice, or of anyone who names the IPTC's term."""
+    start, end = text.find("{"), text.rfind("}")
+    if start >= 0 and end > start:
+        try:
+            found = json.loads(text[start : end + 1])
+        except json.JSONDecodeError:
+            found = None
+        if isinstance(found, dict) and "digitalSourceType" in found:
+            return found
+    for term in ("compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicMedia"):
+        if term in text:
+            return {"digitalSourceType": DIGITAL_SOURCE_TYPE.rsplit("/", 1)[0] + f"/{term}"}
+    return None
+
+
+def detect(path: str | os.PathLike[str]) -> Detection:
+    """Look for both marks in a sound or video file.
+
+    Raises:
+        AudioError: missing, or no file with sound in it.
+    """
+    from emovoice import watermark
+
+    fields, samples, rate, notes = _opened(Path(path))
+    found = next((mark for text in fields if (mark := parse(text))), None)
+    if not watermark.available():
+        notes.append("no watermark was looked for: pip install 'emovoice[watermark]'")
+        return Detection(found, None, False, tuple(notes))
+    score = watermark.score(samples, rate)
+    return Detection(found, score, score is not None and score >= watermark.THRESHOLD, tuple(notes))
+
+
+def _opened(path: Path) -> tuple[list[str], Any, int, list[str]]:
+    """Metadata fields, mono samples `(N,)`, rate and remarks; by libsndfile, or by FFmpeg for what that cannot read."""
+    import soundfile
+
+    if not path.is_file():
+        raise AudioError("there is no such file", field="path", value=str(path), remedy="Check the name.")
+    try:
+        return _by_soundfile(path)
+    except (soundfile.SoundFileError, MemoryError, ValueError) as error:
+        try:
+            return _by_av(path)
+        except ImportError:
+            remedy = "Formats such as m4a and mp4 need: pip install 'emovoice[media]'."
+            raise AudioError(
+                f"the file cannot be read: {error}", field="path", value=str(path), remedy=remedy
+            ) from error
+
+
+def _by_soundfile(path: Path) -> tuple[list[str], Any, int, list[str]]:
+    import numpy as np
+    import soundfile
+
+    with soundfile.SoundFile(path) as sound:
+        fields = [text for name in _FIELDS if name != "description" and (text := getattr(sound, name, ""))]
+        blocks, count = [], 0
+        while count < _LONGEST_CHECKED_S * sound.samplerate:
+            block = sound.read(sound.samplerate * 10, dtype="float32", always_2d=True)
+            if not len(block):
+                break
+            blocks.append(block.mean(axis=1))
+            count += len(block)
+        samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+        return fields, samples, sound.samplerate, _cut_note(count / sound.samplerate)
+
+
+def _by_av(path: Path) -> tuple[list[str], Any, int, list[str]]:
+    import av
+    import numpy as np
+
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            if not container.streams.audio:
+                raise AudioError("there is no sound in this file", field="path", value=str(path))
+            stream = container.streams.audio[0]
+            fields = [*_texts(container.metadata), *_texts(stream.metadata)]
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=24_000)
+            blocks, count = [], 0
+            for frame in container.decode(stream):
+                for part in resampler.resample(frame):
+                    blocks.append(part.to_ndarray()[0])
+                    count += len(blocks[-1])
+                if count >= _LONGEST_CHECKED_S * 24_000:
+                    break
+    except (av.FFmpegError, OSError) as error:
+        raise AudioError(f"the file cannot be read: {error}", field="path", value=str(path)) from error
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    return fields, samples, 24_000, _cut_note(count / 24_000)
+
+
+def _texts(found: Mapping[str, str]) -> Iterable[str]:
+    return [value for key, value in found.items() if key.lower() in _FIELDS]
+
+
+def _cut_note(seconds: float) -> list[str]:
+    if seconds < _LONGEST_CHECKED_S:
+        return []
+    return [f"the watermark was looked for in the first {_LONGEST_CHECKED_S:.0f} s"]
