@@ -20,8 +20,8 @@ FREE_LENGTH = 0
 class Sampling:
     """How codes are drawn; temperature 0 takes the likeliest."""
 
-    code_temperature: float = 0.6
-    pitch_temperature: float = 0.5
+    code_temperature: float = 0.0
+    pitch_temperature: float = 0.3
     top_k: int = 20
     duration_spread: float = 0.12
     dwell_limit: int = 22
