@@ -1,8 +1,8 @@
 """An emotion that changes while something is said: keyframes, and what lies between them. Pure.
 
-    curve = EmotionCurve((Keyframe(0.0, {"calm": 1.0}, 0.3), Keyframe(1.0, {"angry": 1.0}, 0.9)))
-    curve.at(0.5)       # the eight weights half-way through
-    curve.spread(3)     # weights for three sentences
+curve = EmotionCurve((Keyframe(0.0, {"calm": 1.0}, 0.3), Keyframe(1.0, {"angry": 1.0}, 0.9)))
+curve.at(0.5)       # the eight weights half-way through
+curve.spread(3)     # weights for three sentences
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from emovoice.emotion.names import EMOTIONS
 from emovoice.errors import InputError
@@ -51,7 +52,7 @@ class EmotionCurve:
         if not self.keyframes:
             raise InputError("a curve needs at least one keyframe", field="keyframes", value=())
         times = [frame.t for frame in self.keyframes]
-        if any(later <= earlier for earlier, later in zip(times, times[1:])) or not 0 <= times[0] <= times[-1] <= 1:
+        if any(later <= earlier for earlier, later in pairwise(times)) or not 0 <= times[0] <= times[-1] <= 1:
             raise InputError("the times of keyframes must rise within 0..1", field="keyframes", value=times)
         for frame in self.keyframes:
             _check(frame)
@@ -72,7 +73,7 @@ class EmotionCurve:
         frames = self.keyframes
         if t <= frames[0].t:
             return frames[0].weights()
-        for left, right in zip(frames, frames[1:]):
+        for left, right in pairwise(frames):
             if t <= right.t:
                 share = (t - left.t) / (right.t - left.t)
                 return tuple(a + share * (b - a) for a, b in zip(left.weights(), right.weights(), strict=True))
@@ -81,8 +82,8 @@ class EmotionCurve:
     def spread(self, lengths: int | Sequence[float]) -> list[tuple[float, ...]]:
         """Weights for each of some sentences, given their number or their lengths in any unit.
 
-        The first sentence gets the start of the curve and the last its end; the ones between get what the curve holds at
-        their place between these two. One sentence gets the mean of the curve over its time.
+        The first sentence gets the start of the curve and the last its end; the ones between get what the curve
+        holds at their place between these two. One sentence gets the mean of the curve over its time.
         """
         sizes = [1.0] * lengths if isinstance(lengths, int) else [max(0.0, float(length)) for length in lengths]
         if len(sizes) < 2:
