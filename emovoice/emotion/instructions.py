@@ -98,7 +98,7 @@ class Understanding:
         return {name: share * self.intensity for name, share in self.weights.items()}
 
     @property
-    def found(self) -> tuple[str, ...]:
+    def emotions(self) -> tuple[str, ...]:
         """The emotions that are there, strongest first: shares above 1/8."""
         ranked = sorted(self.weights.items(), key=lambda row: -row[1])
         return tuple(name for name, share in ranked if share > FOUND_ABOVE)

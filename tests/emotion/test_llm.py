@@ -78,7 +78,8 @@ def test_an_answer_in_the_schema_counts() -> None:
     "answer",
     ['{"angry": 0}', "", "angry", "[]", "{}", "null", '{"angry": 2}', '{"angry": true}', '{"angry": "0.5"}',
      '{"angry": NaN}', '{"angry": 1e999}', '{"angry": 0.5, "command": "rm"}', '{"angry": 0.5} and more',
-     '{"angry": {"a": 1}}', "[" * 3000, '{"angry": 0.5, "rate": 9}', '{"angry":' + "9" * 3000 + "}", '{"intensity": 1}'],
+     '{"angry": {"a": 1}}', "[" * 3000, '{"angry": 0.5, "rate": 9}', '{"angry":' + "9" * 3000 + "}",
+     '{"intensity": 1}'],
 )  # fmt: skip
 def test_anything_else_is_no_answer(answer: str) -> None:
     assert parse(answer) is None

@@ -121,9 +121,9 @@ def test_no_entity_is_ever_expanded() -> None:
 
 PIECES = st.sampled_from(
     ["[angry]", "[/angry]", "[sad:0.5]", "[/sad]", "[whisper]", "[/whisper]", "[pause:0.2s]", "<speak>", "</speak>",
-     "<p>", "</p>", '<prosody rate="fast">', "</prosody>", "<break/>", '<say-as interpret-as="digits">', "</say-as>",
-     "<s/>", '<emotion name="joy">', "</emotion>", '<sub alias="b">', "</sub>", "<x>", "[", "]", "<", ">", "&lt;", "/", '"',
-     "word", "12", " ", ". ", "<w|W AH1>", "<!--", "-->", "[:", "\n\n"]
+     "<p>", "</p>", '<prosody rate="fast">', "</prosody>", "<break/>", '<say-as interpret-as="digits">',
+     "</say-as>", "<s/>", '<emotion name="joy">', "</emotion>", '<sub alias="b">', "</sub>", "<x>", "[", "]", "<", ">",
+     "&lt;", "/", '"', "word", "12", " ", ". ", "<w|W AH1>", "<!--", "-->", "[:", "\n\n"]
 )  # fmt: skip
 
 
