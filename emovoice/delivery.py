@@ -1,7 +1,7 @@
 """How each sentence of a request is to be spoken: emotion, pace and level. Pure but for the model that reads words.
 
-Whoever is most specific decides: a tag around a sentence, else the request's emotion, instruction or "auto". Pace and level
-of tags and of instructions go together.
+Whoever is most specific decides: a tag around a sentence, else the request's emotion, instruction or "auto". Pace and
+level of tags and of instructions go together.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ def deliveries(
 def _instructed(found: Understanding, lengths: Sequence[int]) -> tuple[Delivery, ...]:
     """The curve of an instruction spread over sentences; pace and level are those of the nearest stage."""
     weights = found.curve.spread(lengths)
-    stages = [found.moments[round(i * (len(found.moments) - 1) / max(1, len(lengths) - 1))] for i in range(len(lengths))]
+    stages = [
+        found.moments[round(i * (len(found.moments) - 1) / max(1, len(lengths) - 1))] for i in range(len(lengths))
+    ]
     if len(lengths) == 1:
         return (Delivery(weights[0], found.rate, found.loudness_db),)
     return tuple(Delivery(each, stage.rate, stage.loudness_db) for each, stage in zip(weights, stages, strict=True))
@@ -137,7 +139,9 @@ def _doubts(found: Understanding) -> tuple[str, ...]:
     if found.not_understood:
         doubts.append(f"not understood in the instruction: {', '.join(found.not_understood)}")
     if found.confidence < _UNSURE:
-        doubts.append(f"the instruction was hardly understood (confidence {found.confidence:.2f}); see emovoice explain")
+        doubts.append(
+            f"the instruction was hardly understood (confidence {found.confidence:.2f}); see emovoice explain"
+        )
     return tuple(doubts)
 
 

@@ -88,5 +88,6 @@ def test_a_real_model_takes_an_instruction(engine_factory: Any) -> None:
     angry = engine.synthesize("You did what?", instruction="absolutely furious")
     assert not np.array_equal(angry.samples, engine.synthesize("You did what?").samples)
     assert np.array_equal(
-        engine.synthesize("You did what?", emotion="auto").samples, engine.synthesize("You did what?", emotion="auto").samples
+        engine.synthesize("You did what?", emotion="auto").samples,
+        engine.synthesize("You did what?", emotion="auto").samples,
     )

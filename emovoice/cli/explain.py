@@ -39,7 +39,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--instruction", metavar="I", help="how TEXT is to be spoken, in words")
     parser.add_argument("--emotion", metavar="E", help="the emotion of TEXT (default: auto)")
     parser.add_argument("--intensity", type=float, metavar="X", help="how much of it, 0..1")
-    parser.add_argument("--llm", metavar="M", help="understand an instruction with a Qwen3 chat model: folder or hub name")
+    parser.add_argument(
+        "--llm", metavar="M", help="understand an instruction with a Qwen3 chat model: folder or hub name"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
     parser.set_defaults(run=run)
 

@@ -54,7 +54,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.cases:
         cases = emotion_words.hard_cases()
         for case in cases:
-            print(f"{'ok   ' if not case.wrong else 'WRONG'} {case.name}{': ' + ', '.join(case.wrong) if case.wrong else ''}")
+            print(f"WRONG {case.name}: {', '.join(case.wrong)}" if case.wrong else f"ok    {case.name}")
         share = sum(not case.wrong for case in cases) / len(cases)
         return OK if emotion_words.met("hard cases", share) else _MISSED
     result = emotion_words.evaluate(not args.without_base, output.note)

@@ -27,9 +27,11 @@ _STARTS = re.compile(
     r"(?:,|;|\s+and|\s+but|\s+then)*\s+(?:ends?|ending|finish(?:es|ing)?)(?: up)?(?: as| with| in| by)? (.+)\Z"
 )
 _FROM_TO = re.compile(
-    rf"{_SUBJECT}(?:slowly |gradually |suddenly )?(?P<verb>go(?:es|ing)?|mov(?:e|es|ing)|build(?:s|ing)?|turn(?:s|ing)?|"
-    r"shift(?:s|ing)?|swing(?:s|ing)?|slid(?:es|ing)|chang(?:es|ing)|ris(?:e|es|ing)|fall(?:s|ing)?|drift(?:s|ing)?|"
-    r"escalat(?:es|ing)|pass(?:es|ing)?)?(?: up| down| slowly| gradually)?\s*from (?P<first>.+?) (?:in)?to (?P<then>.+)\Z"
+    rf"{_SUBJECT}(?:slowly |gradually |suddenly )?(?P<verb>go(?:es|ing)?|mov(?:e|es|ing)|build(?:s|ing)?|"
+    r"turn(?:s|ing)?|shift(?:s|ing)?|swing(?:s|ing)?|slid(?:es|ing)|chang(?:es|ing)|ris(?:e|es|ing)|fall(?:s|ing)?|"
+    r"drift(?:s|ing)?|"
+    r"escalat(?:es|ing)|pass(?:es|ing)?)?(?: up| down| slowly| gradually)?\s*"
+    r"from (?P<first>.+?) (?:in)?to (?P<then>.+)\Z"
 )
 _AT_FIRST = re.compile(r"(.+?),? (?:at first|initially|to begin with)(?:,|;|\s+but|\s+then|\s+and)+ (.+)\Z")
 _NEXT = re.compile(
@@ -162,7 +164,8 @@ def opposite(negated: Iterable[str]) -> tuple[dict[str, float], float]:
     """What is left when all an instruction says is what is not felt: shares and intensity, a table in cues.json."""
     table = lists()["opposites"]
     assert isinstance(table, dict)
-    rows = [table.get(name, table["other"]) for name in negated] or [table["other"]]
+    rows: list[tuple[dict[str, float], float]] = [table.get(name, table["other"]) for name in negated]
+    rows = rows or [table["other"]]
     shares = dict.fromkeys(names.EMOTIONS, 0.0)
     for row, _ in rows:
         for name, share in row.items():

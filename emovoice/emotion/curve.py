@@ -1,8 +1,8 @@
 """An emotion that changes while something is said: keyframes, and what lies between them. Pure.
 
-    curve = EmotionCurve((Keyframe(0.0, {"calm": 1.0}, 0.3), Keyframe(1.0, {"angry": 1.0}, 0.9)))
-    curve.at(0.5)       # the eight weights half-way through
-    curve.spread(3)     # weights for three sentences
+curve = EmotionCurve((Keyframe(0.0, {"calm": 1.0}, 0.3), Keyframe(1.0, {"angry": 1.0}, 0.9)))
+curve.at(0.5)       # the eight weights half-way through
+curve.spread(3)     # weights for three sentences
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ class EmotionCurve:
     def spread(self, lengths: int | Sequence[float]) -> list[tuple[float, ...]]:
         """Weights for each of some sentences, given their number or their lengths in any unit.
 
-        The first sentence gets the start of the curve and the last its end; the ones between get what the curve holds
-        at their place between these two. One sentence gets the mean of the curve over its time.
+        The first sentence gets the start of the curve and the last its end; the ones between get what the curve
+        holds at their place between these two. One sentence gets the mean of the curve over its time.
         """
         sizes = [1.0] * lengths if isinstance(lengths, int) else [max(0.0, float(length)) for length in lengths]
         if len(sizes) < 2:

@@ -7,8 +7,8 @@ project's own examples, with a head whose output is a sum over words:
     share_t = softmax_t(pool . h_t)                  (T,)
     logits = b_kind + sum_t share_t (W_kind h_t)     (9,)
 
-so that what each word contributed is known exactly, without asking twice. The first eight logits are the emotions in the
-order of `EMOTIONS`, the ninth is the intensity before its sigmoid. T tokens, C channels.
+so that what each word contributed is known exactly, without asking twice. The first eight logits are the emotions in
+the order of `EMOTIONS`, the ninth is the intensity before its sigmoid. T tokens, C channels.
 """
 
 from __future__ import annotations
@@ -225,7 +225,9 @@ def _normalised(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarr
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:
-    out: np.ndarray = np.float32(0.5) * x * (1 + np.tanh(np.float32(_STEEPNESS) * x * (1 + np.float32(0.044715) * x * x)))
+    out: np.ndarray = (
+        np.float32(0.5) * x * (1 + np.tanh(np.float32(_STEEPNESS) * x * (1 + np.float32(0.044715) * x * x)))
+    )
     return out
 
 

@@ -98,7 +98,7 @@ class Understanding:
         return {name: share * self.intensity for name, share in self.weights.items()}
 
     @property
-    def found(self) -> tuple[str, ...]:
+    def emotions(self) -> tuple[str, ...]:
         """The emotions that are there, strongest first: shares above 1/8."""
         ranked = sorted(self.weights.items(), key=lambda row: -row[1])
         return tuple(name for name, share in ranked if share > FOUND_ABOVE)
@@ -166,7 +166,9 @@ def check_text(text: object, field: str) -> str:
     if not isinstance(text, str):
         raise InputError(f"the {field} must be a string", field=field, value=text)
     if not any(character.isalnum() for character in text):
-        raise InputError(f"the {field} has no words", field=field, value=text, remedy="Write for example 'quietly sad'.")
+        raise InputError(
+            f"the {field} has no words", field=field, value=text, remedy="Write for example 'quietly sad'."
+        )
     if len(text) > LONGEST_CHARS:
         raise InputError(
             f"the {field} is longer than {LONGEST_CHARS:,} characters",

@@ -78,7 +78,10 @@ class Personality:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not number or not math.isfinite(value) or not -1 <= value <= 1:
                 raise InputError(
-                    "a trait must be a number in -1..1", field=field.name, value=value, remedy="0 is the average person."
+                    "a trait must be a number in -1..1",
+                    field=field.name,
+                    value=value,
+                    remedy="0 is the average person.",
                 )
 
     @property

@@ -9,8 +9,8 @@ test asks for wording that training has not seen.
     > *0.5 slightly {x}                       intensity is multiplied
     hhu8: a bolt of luck / a rainbow          votes, intensity in tenths, phrases
 
-The votes are letters of `LETTERS`; a label is the share of each (soft label p = n_c / sum n, all votes kept). One author
-gave them.
+The votes are letters of `LETTERS`; a label is the share of each (soft label p = n_c / sum n, all votes kept). One
+author gave them.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ VARIANTS = {"instruction": 2, "line": 3}
 """Examples made of each phrase."""
 
 _FILES: dict[Kind, tuple[str, ...]] = {
-    "instruction": ("instructions_train_1.txt", "instructions_train_2.txt", "instructions_train_3.txt", "instructions_held_out.txt"),
-    "line": ("lines_train_1.txt", "lines_train_2.txt", "lines_held_out.txt"),
+    "instruction": (*(f"instructions_train_{part}.txt" for part in (1, 2, 3, 4)), "instructions_held_out.txt"),
+    "line": (*(f"lines_train_{part}.txt" for part in (1, 2, 3)), "lines_held_out.txt"),
 }
 DATA = files("emovoice.emotion") / "data"
 _GROUP = re.compile(r"([hasfdmuc]+)([1-9]): (.+)\Z")

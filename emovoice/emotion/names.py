@@ -1,7 +1,7 @@
 """Which emotion, and how much of it: names, aliases and eight weights.
 
-The eight emotions and their order are IndexTTS-2's. Names of other vocabularies and valence-arousal-dominance are looked
-up in `emovoice.emotion.taxonomy`. Pure functions: no torch, no numpy.
+The eight emotions and their order are IndexTTS-2's. Names of other vocabularies and valence-arousal-dominance are
+looked up in `emovoice.emotion.taxonomy`. Pure functions: no torch, no numpy.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _from_mapping(weights: Mapping[Any, Any]) -> tuple[float, ...]:
 
 
 def _vad_of_mapping(weights: Mapping[Any, Any]) -> tuple[object, ...] | None:
-    """The three numbers of {"valence": ..., "arousal": ..., "dominance": ...}; those left out are 0. None if no such."""
+    """The three numbers of {"valence": ..., "arousal": ..., "dominance": ...}; the rest is 0. None if no such."""
     if not weights or not all(name in taxonomy.VAD_NAMES for name in weights):
         return None
     return tuple(weights.get(name, 0.0) for name in taxonomy.VAD_NAMES)

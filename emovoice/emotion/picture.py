@@ -61,7 +61,9 @@ def curve(moments: Sequence[Moment], blocks: Blocks = FINE) -> list[str]:
     rows = []
     for name, most in found:
         if most >= _LEAST_SHOWN * 2:
-            rows.append(f"  {name:<12}" + "".join(_column(_at(moments, name, i / (WIDTH - 1)), blocks) for i in range(WIDTH)))
+            rows.append(
+                f"  {name:<12}" + "".join(_column(_at(moments, name, i / (WIDTH - 1)), blocks) for i in range(WIDTH))
+            )
     stages = " > ".join(_short(moment.text, 24) for moment in moments)
     return [*rows, f"  {'':<12}{stages}"]
 

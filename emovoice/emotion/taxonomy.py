@@ -64,7 +64,7 @@ def goemotions() -> dict[str, Entry]:
 
 @lru_cache(maxsize=1)
 def entries() -> dict[str, Entry]:
-    """All words, lower-case, each part of "Pride/Joy" too; where vocabularies share one, EmoNet-Voice's entry counts."""
+    """All words, lower-case, each part of "Pride/Joy" too; where two vocabularies share one, EmoNet-Voice's counts."""
     found: dict[str, Entry] = {}
     for entry in [*emonet_voice().values(), *goemotions().values()]:
         whole = entry.name.casefold()
@@ -96,8 +96,8 @@ def vad_of(weights: Mapping[str, float]) -> VAD:
 def from_vad(vad: Sequence[float]) -> tuple[dict[str, float], float]:
     """Shares over the eight, and an intensity 0..1, for a place.
 
-    The share of an emotion at p_e falls with its distance from v as exp(-|v - p_e|^2 / 2 w^2); the intensity is |v| / 0.9,
-    at most 1. Neutral, (0, 0, 0), has intensity 0.
+    The share of an emotion at p_e falls with its distance from v as exp(-|v - p_e|^2 / 2 w^2); the intensity is |v| /
+    0.9, at most 1. Neutral, (0, 0, 0), has intensity 0.
 
     Raises:
         InputError: not three finite numbers in -1..1.

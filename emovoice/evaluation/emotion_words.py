@@ -1,13 +1,13 @@
 """How well instructions and lines are understood, on held-out families, beside simple baselines.
 
-Soft-label evaluation after Chou (all-inclusive rule, dissertation arXiv 2510.05934): with p the soft label of a text and q
-the prediction over C = 8 emotions, y_c = 1[p_c > 1/C], yhat_c = 1[q_c > 1/C], all texts are kept, and
+Soft-label evaluation after Chou (all-inclusive rule, dissertation arXiv 2510.05934): with p the soft label of a text
+and q the prediction over C = 8 emotions, y_c = 1[p_c > 1/C], yhat_c = 1[q_c > 1/C], all texts are kept, and
 
     macro-F1 = (1/C) sum_c 2 TP_c / (2 TP_c + FP_c + FN_c)
 
-The baselines: the mean label of training ("majority"), the emotion words of the training material and all names counted
-("keyword list"), and the base encoder's cosine with a sentence about each emotion ("zero-shot similarity"; its temperature is
-the best one on the validation split).
+The baselines: the mean label of training ("majority"), the emotion words of the training material and all names
+counted ("keyword list"), and the base encoder's cosine with a sentence about each emotion ("zero-shot similarity";
+its temperature is the best one on the validation split).
 """
 
 from __future__ import annotations
@@ -217,7 +217,12 @@ def met(name: str, value: float) -> bool:
 
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables of docs/emotion-in-words.md."""
-    lines = ["# Emotion in words, measured", "", "| predictor | instructions, macro-F1 | lines, macro-F1 |", "|---|---|---|"]
+    lines = [
+        "# Emotion in words, measured",
+        "",
+        "| predictor | instructions, macro-F1 | lines, macro-F1 |",
+        "|---|---|---|",
+    ]
     for name, row in result["table"].items():
         lines.append(f"| {name} | {row['instruction'].macro_f1:.3f} | {row['line'].macro_f1:.3f} |")
     counts = [result["table"]["emovoice"][kind].count for kind in ("instruction", "line")]
@@ -230,8 +235,9 @@ def markdown(result: Mapping[str, Any]) -> str:
         bar, aim = BARS[name]
         lines.append(f"| {name} | {value:.3f} | {bar:g} | {aim:g} | {'yes' if met(name, value) else '**no**'} |")
     context = result["context"]
-    lines += ["", f"Of {context['exchanges']} short replies, {context['alone']:.0%} get the right strongest emotion alone and "
-              f"{context['with the lines before']:.0%} with the lines before them."]  # fmt: skip
+    share, told = context["alone"], context["with the lines before"]
+    told_of = f"{share:.0%} get the right strongest emotion alone, {told:.0%} with the lines before them"
+    lines += ["", f"Of {context['exchanges']} short replies, {told_of}."]
     missed = [f"{case.name} ({', '.join(case.wrong)})" for case in result["cases"] if case.wrong]
     lines += ["", f"Hard cases missed: {'; '.join(missed) or 'none'}.", f"Load average {result['load']:.1f}."]
     return "\n".join(lines) + "\n"

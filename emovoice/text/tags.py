@@ -6,10 +6,11 @@
     <prosody rate="slow" volume="soft"> ... </prosody>   <break time="500ms"/>   <say-as interpret-as="characters">
     <emotion name="sad" intensity="0.5"> ... </emotion>  <sub alias="..."> <speak> <p> <s>
 
-SSML may be a whole document, in <speak>, or a few tags in plain text. Tags nest; an inner emotion replaces the outer one,
-rates multiply and volumes add up. What is open at the end ends there. Any other brackets are prose and are spoken, [laughs]
-and <b> alike; in a <speak> document tags that are not known are left out with a warning. Scanning is by regular
-expressions without nested repetition; there is no XML parser, so no entity is ever expanded but the five of XML.
+SSML may be a whole document, in <speak>, or a few tags in plain text. Tags nest; an inner emotion replaces the outer
+one, rates multiply and volumes add up. What is open at the end ends there. Any other brackets are prose and are
+spoken, [laughs] and <b> alike; in a <speak> document tags that are not known are left out with a warning. Scanning is
+by regular expressions without nested repetition; there is no XML parser, so no entity is ever expanded but the five
+of XML.
 """
 
 from __future__ import annotations
@@ -203,8 +204,8 @@ class _Parser:
             emotion = _emotion(self._attributes(body, written, known), written)
             self._push(name, replace(self.style, emotion=emotion), written)
         elif name in ("say-as", "sub"):
-            known = ("interpret-as", "format", "detail") if name == "say-as" else ("alias",)
-            attributes = self._attributes(body, written, known)
+            named = ("interpret-as", "format", "detail") if name == "say-as" else ("alias",)
+            attributes = self._attributes(body, written, named)
             self.open.append(_Open(name, self.style, len(self.pieces), attributes))
         else:
             self._push(name, self.style, written)

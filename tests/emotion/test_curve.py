@@ -15,7 +15,9 @@ RISE = EmotionCurve((Keyframe(0.0, CALM, 0.2), Keyframe(1.0, ANGRY, 0.8)))
 @st.composite
 def curves(draw: st.DrawFn) -> EmotionCurve:
     times = sorted(draw(st.sets(st.floats(0, 1), min_size=1, max_size=5)))
-    frames = [Keyframe(t, {draw(st.sampled_from(EMOTIONS)): draw(st.floats(0, 1))}, draw(st.floats(0, 1))) for t in times]
+    frames = [
+        Keyframe(t, {draw(st.sampled_from(EMOTIONS)): draw(st.floats(0, 1))}, draw(st.floats(0, 1))) for t in times
+    ]
     return EmotionCurve(tuple(frames))
 
 

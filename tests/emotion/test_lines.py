@@ -97,9 +97,9 @@ def test_a_previous_state_lingers() -> None:
     plain = understand_line("What do you mean?")
     after = understand_line("What do you mean?", previous={"angry": 1.0})
     assert after.weights["angry"] > plain.weights["angry"]
-    assert understand_line("What do you mean?", previous=taxonomy.VAD(-0.6, 0.7, 0.45)).weights["angry"] == pytest.approx(
-        after.weights["angry"], abs=0.05
-    )
+    assert understand_line("What do you mean?", previous=taxonomy.VAD(-0.6, 0.7, 0.45)).weights[
+        "angry"
+    ] == pytest.approx(after.weights["angry"], abs=0.05)
 
 
 def test_a_dialogue_has_one_state_a_speaker() -> None:

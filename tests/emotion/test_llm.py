@@ -76,16 +76,19 @@ def test_an_answer_in_the_schema_counts() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    ["", "angry", "[]", "{}", "null", '{"angry": 2}', '{"angry": true}', '{"angry": "0.5"}', '{"angry": NaN}', '{"angry": 0}',
-     '{"angry": 1e999}', '{"angry": 0.5, "command": "rm"}', '{"angry": 0.5} and more', '{"angry": {"a": 1}}', "[" * 3000,
-     '{"angry": 0.5, "rate": 9}', '{"angry":' + "9" * 3000 + "}", '{"intensity": 1}'],
+    ['{"angry": 0}', "", "angry", "[]", "{}", "null", '{"angry": 2}', '{"angry": true}', '{"angry": "0.5"}',
+     '{"angry": NaN}', '{"angry": 1e999}', '{"angry": 0.5, "command": "rm"}', '{"angry": 0.5} and more',
+     '{"angry": {"a": 1}}', "[" * 3000, '{"angry": 0.5, "rate": 9}', '{"angry":' + "9" * 3000 + "}",
+     '{"intensity": 1}'],
 )  # fmt: skip
 def test_anything_else_is_no_answer(answer: str) -> None:
     assert parse(answer) is None
     assert Scripted(answer).understand("sad").by == "words"
 
 
-@given(st.text() | st.dictionaries(st.sampled_from([*EMOTIONS, "rate", "x"]), st.floats() | st.booleans()).map(json.dumps))
+@given(
+    st.text() | st.dictionaries(st.sampled_from([*EMOTIONS, "rate", "x"]), st.floats() | st.booleans()).map(json.dumps)
+)
 def test_whatever_it_says_only_an_emotion_comes_out(answer: str) -> None:
     numbers = parse(answer)
     if numbers is not None:

@@ -24,7 +24,9 @@ def test_there_are_enough_with_soft_labels(kind: Kind) -> None:
     assert all(math.isclose(sum(example.shares), 1) and 0 < example.intensity <= 1 for example in found)
     assert sum(max(example.shares) < 1 for example in found) >= 300
     for split in material.SPLITS:
-        seen = Counter(EMOTIONS[example.shares.index(max(example.shares))] for example in found if example.split == split)
+        seen = Counter(
+            EMOTIONS[example.shares.index(max(example.shares))] for example in found if example.split == split
+        )
         assert min(seen[name] for name in EMOTIONS) >= 15, (split, seen)
 
 

@@ -38,7 +38,11 @@ def test_tags_nest_and_end_with_the_text() -> None:
 
 def test_ssml_in_plain_text_and_as_a_document() -> None:
     spans = told('<prosody rate="slow" volume="-3dB">Down. <prosody rate="50%">Slower.</prosody></prosody> Up.')
-    assert spans == [("Down.", Style(rate=0.8, loudness_db=-3)), ("Slower.", Style(rate=0.4, loudness_db=-3)), ("Up.", Style())]
+    assert spans == [
+        ("Down.", Style(rate=0.8, loudness_db=-3)),
+        ("Slower.", Style(rate=0.4, loudness_db=-3)),
+        ("Up.", Style()),
+    ]
     document = '<?xml version="1.0"?><speak version="1.1"><p><s>Hi</s></p><voice name="x">you &lt; me</voice></speak>'
     found = parse(document)
     assert " ".join("".join(span.text for span in found.spans).split()) == "Hi you < me"
@@ -116,10 +120,10 @@ def test_no_entity_is_ever_expanded() -> None:
 
 
 PIECES = st.sampled_from(
-    ["[angry]", "[/angry]", "[sad:0.5]", "[/sad]", "[whisper]", "[/whisper]", "[pause:0.2s]", "<speak>", "</speak>", "<p>",
-     "</p>", '<prosody rate="fast">', "</prosody>", "<break/>", '<say-as interpret-as="digits">', "</say-as>", "<s/>",
-     '<emotion name="joy">', "</emotion>", '<sub alias="b">', "</sub>", "<x>", "[", "]", "<", ">", "&lt;", "/", '"', "word",
-     "12", " ", ". ", "<w|W AH1>", "<!--", "-->", "[:", "\n\n"]
+    ["[angry]", "[/angry]", "[sad:0.5]", "[/sad]", "[whisper]", "[/whisper]", "[pause:0.2s]", "<speak>", "</speak>",
+     "<p>", "</p>", '<prosody rate="fast">', "</prosody>", "<break/>", '<say-as interpret-as="digits">',
+     "</say-as>", "<s/>", '<emotion name="joy">', "</emotion>", '<sub alias="b">', "</sub>", "<x>", "[", "]", "<", ">",
+     "&lt;", "/", '"', "word", "12", " ", ". ", "<w|W AH1>", "<!--", "-->", "[:", "\n\n"]
 )  # fmt: skip
 
 

@@ -12,7 +12,23 @@ from emovoice.emotion import material
 from emovoice.emotion.encoder import KINDS, TextEncoder
 from emovoice.training import words
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[unused1]", "ж", "the", "a", "so", "sad", "angry", "happy", "##ly", "she", "is"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[unused1]",
+    "ж",
+    "the",
+    "a",
+    "so",
+    "sad",
+    "angry",
+    "happy",
+    "##ly",
+    "she",
+    "is",
+]
 CHANNELS, FFN, LAYERS = 16, 32, 3
 
 
@@ -49,7 +65,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty-four examples instead of thousands."""
     share = tuple(float(index == 1) for index in range(8)), tuple(float(index == 2) for index in range(8))
-    examples = [material.Example(("so angry ", "so sad ")[i % 2] + "a" * (i % 7), share[i % 2], (0.9, 0.3)[i % 2], "f", "train")
+    texts = [("so angry ", "so sad ")[i % 2] + "a" * (i % 7) for i in range(32)]
+    examples = [material.Example(texts[i], share[i % 2], (0.9, 0.3)[i % 2], "f", "train")
                 for i in range(32)]  # fmt: skip
     monkeypatch.setattr(material, "load", lambda kind, *splits: examples)
 
