@@ -58,7 +58,7 @@ class EmoRegConfig:
     drop_timbre: float = 0.1
     drop_emotion: float = 0.1
     solver: str = "dpm"
-    steps: int = 6
+    steps: int = 8
     keep: float = 1.0
     guidance: tuple[float, ...] = FULL
 

@@ -35,7 +35,12 @@ suites share audio, and suites run one by one add up to one report.
 
 Two suites judge the encoders, without bars: `copy` (recordings taken apart and put together again: words, pitch,
 voice; of the prompts, and of --teacher DIR) and `leak` (how well a linear probe reads the speaker from the emotion
-vector and the emotion from the timbre vector, on held-out texts of --corpus DIR; needs no judges)."""
+vector and the emotion from the timbre vector, on held-out texts of --corpus DIR; needs no judges).
+
+`emovoice evaluate convert --corpus DIR` judges conversions of the prompts (and of --teacher DIR): words, strength,
+emotion, timbre, length, speed. --only solvers compares the solvers, --only tradeoff what more emotion costs.
+`emovoice evaluate grid --source FILE -o out.png` draws spectrogram, pitch and level at six intensities, in a file for
+each emotion: out-happy.png, out-sad.png ..."""
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -21,10 +21,11 @@ from emovoice.emotion.directions import Directions
 from emovoice.encoder.melody import CODE_SAMPLES, bin_to_pitch, level_of, scaled_level
 from emovoice.errors import InputError, ModelError
 from vocoders.harmonic import pitch_of
-from vocoders.mel import LogMel
+from vocoders.mel import FLOOR, LogMel
 
 HOP = 256
 MOST_STEPS, MOST_GUIDANCE = 1000, 10.0
+_NEPERS_PER_DB = math.log(10) / 20
 _POSTERIOR_SAMPLES = CODE_SAMPLES // 2
 
 
@@ -154,10 +155,12 @@ class Converter:
         moves = self.moves_of(heard, wanted.emotion)
         shift_st = self.moves.pitch_of(wanted.timbre) - self.moves.pitch_of(heard.timbre)
         ratio = prosody.pitch_ratio(heard.pitch_hz, moves, piece.ends, shift_st)
-        before = self._known(heard, places, heard.pitch_hz, heard.level_db, heard.timbre, heard.emotion[None])
-        after = self._known(heard, places, heard.pitch_hz * ratio, prosody.moved_level(heard.level_db, moves),
-                            wanted.timbre, wanted.emotion)
-        source = self._tensor(at(heard.mel.T, places, HOP).T)[None]
+        # a level can be moved exactly before the networks are asked; both sides are told the moved one
+        level = prosody.moved_level(heard.level_db, moves)
+        louder = at(level - heard.level_db, places, CODE_SAMPLES) * _NEPERS_PER_DB
+        source = self._tensor(at(heard.mel.T, places, HOP).T + louder)[None].clamp(min=math.log(FLOOR))
+        before = self._known(heard, places, heard.pitch_hz, level, heard.timbre, heard.emotion[None])
+        after = self._known(heard, places, heard.pitch_hz * ratio, level, wanted.timbre, wanted.emotion)
         mel = self._solved(source, before, after, seed, decoding)
         return self._wave(mel, source, self._tensor(at(ratio, places, CODE_SAMPLES))[None])[:samples]
 

@@ -28,8 +28,9 @@ SUITE_NAMES = (
     "teacher",
     "convert",
     "solvers",
+    "tradeoff",
 )
 """In the order of the report; `teacher` and `leak` only run when their folders are given."""
 
-ONLY_WHEN_ASKED_FOR = ("convert", "solvers")
+ONLY_WHEN_ASKED_FOR = ("convert", "solvers", "tradeoff")
 """Not every model converts."""

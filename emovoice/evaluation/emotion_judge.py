@@ -60,7 +60,8 @@ def _loudness(heard: np.ndarray) -> np.ndarray:
     spoken = levels[active]
     low, middle, high = np.percentile(spoken, [20, 50, 80])
     first, last = np.flatnonzero(active)[[0, -1]]
-    return np.array([spoken.mean(), spoken.std(), low, middle, high, np.abs(np.diff(spoken)).mean(),
+    restless = np.abs(np.diff(spoken)).mean() if len(spoken) > 1 else 0.0
+    return np.array([spoken.mean(), spoken.std(), low, middle, high, restless,
                      10 * math.log(speech_s(heard, RATE_HZ) + 0.05), 1 - active[first : last + 1].mean()])
 
 

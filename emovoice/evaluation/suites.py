@@ -211,6 +211,7 @@ SUITES: Mapping[str, Suite] = {
     "teacher": Suite(teacher, ("recogniser", "speaker", "quality")),
     "convert": Suite(suites_convert.convert, ("recogniser", "speaker", "pitch")),
     "solvers": Suite(suites_convert.solvers, ("recogniser", "speaker")),
+    "tradeoff": Suite(suites_convert.tradeoff, ("recogniser", "speaker", "pitch")),
 }
 
 

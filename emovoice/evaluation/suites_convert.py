@@ -2,6 +2,7 @@
 
     convert    words, strength, timbre, emotion, length and speed of recordings that were given another emotion
     solvers    quality and time against the number of steps, for each solver
+    tradeoff   strength against words and likeness, over how much of the recording is kept and the guidance of emotion
 
 Sources are the prompts whose text is known and, where a folder of them is given, the teacher's renders; trained and
 held-out voices are told apart. An emotion is asked for with its tempo (`tempo=True`). The judge of emotions is fitted
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 INTENSITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 LENGTHS = (0.8, 1.25)
 STEPS = (2, 4, 6, 10, 20, 30)
+KEPT = (0.0, 0.5, 0.8, 0.9, 1.0)
+GUIDED = (1.0, 2.0)
 _TOLERANCE_S = 0.020
 _HELD_SHARE = 0.25
 _MOST_PAIRS = 400
@@ -340,4 +343,30 @@ def solvers(plan: Plan) -> list[Row]:
             note = f"WER {100 * wrong:.1f} %, similarity {np.mean(alike):.3f}, real-time factor {seconds:.2f}"
             rows.append(mean_row(far, what=f"solvers: {solver}, {steps} steps, distance to 60 of dpm", unit="dB",
                                  note=note))
+    return rows
+
+
+def tradeoff(plan: Plan) -> list[Row]:
+    """What more emotion costs: by `keep` and guidance the range of strength, words and likeness at intensity 1."""
+    from emovoice.conversion.converter import Decoding
+
+    every = sources(plan)
+    studio, fitted, bench, rows = Studio(plan, every[0]), fit_judge(plan), plan.bench, []
+    asked = [(s, e) for s in every for e in plan.emotions]
+    for keep in KEPT:
+        for guidance in GUIDED:
+            how = Decoding(keep=keep, guidance=(1.0, guidance))
+            ranges, words, alike = [], [], []
+            for source, emotion in bench.each(asked, f"keep {keep:g}, guidance {guidance:g}"):
+                k = EMOTIONS.index(emotion)
+                take = studio.take(source, emotion, 1.0, decoding=how)
+                heard = fitted.judge.strengths(np.stack([studio.difference(source, take), studio.difference(
+                    source, studio.take(source, emotion, 0.0, decoding=how))]))[:, k]
+                ranges.append(float((heard[0] - heard[1]) / fitted.full[k]))
+                words.append(bench.word_errors(take))
+                alike.append(cosine(bench.embedding(take), bench.embedding(studio.source(source))))
+            wrong = sum(a for a, _ in words) / max(sum(b for _, b in words), 1)
+            what = f"tradeoff: range of strength, keep {keep:g}, guidance of emotion {guidance:g}"
+            note = f"WER {100 * wrong:.1f} %, similarity {np.mean(alike):.3f}"
+            rows.append(mean_row(ranges, what=what, unit="%", note=note))
     return rows

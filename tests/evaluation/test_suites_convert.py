@@ -149,6 +149,15 @@ def test_the_solvers_are_compared(tmp_path: Path, sources: list[Prompt], monkeyp
     assert all(row.value < 0.1 and "WER" in row.note and "real-time factor" in row.note for row in rows)
 
 
+def test_what_more_emotion_costs(
+    tmp_path: Path, sources: list[Prompt], corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites_convert, "KEPT", (0.0, 1.0))
+    rows = suites_convert.tradeoff(plan_of(tmp_path, sources[:2], corpus, Converts(texts_of(sources))))
+    assert len(rows) == 4 and "keep 1, guidance of emotion 2" in rows[-1].what
+    assert all(0.7 < row.value < 1.4 and "WER" in row.note for row in rows)
+
+
 def test_what_is_missing_is_told(tmp_path: Path, sources: list[Prompt], corpus: Path) -> None:
     engine = Converts(texts_of(sources))
     with pytest.raises(InputError, match="corpus"):
