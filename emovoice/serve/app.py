@@ -150,7 +150,7 @@ class Service:
                 metrics.real_time_factor.observe(report.compute_s / report.duration_s)
         metrics.audio_s.inc(report.duration_s)
         answer = as_answer(error) if error is not None else None
-        level = logging.ERROR if answer is not None and answer.status >= 500 else logging.INFO
+        level = logging.ERROR if answer is not None and answer.status == 500 else logging.INFO
         log.log(level, "%s %s %.2f s of sound in %.2f s%s", report.id, report.format, report.duration_s,
                 report.compute_s or 0, f": {type(error).__name__}" if error else "",
                 exc_info=error if answer is not None and answer.status == 500 else None)  # fmt: skip

@@ -70,7 +70,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         found.close()
         remedy = "Use another with --port, or --host."
-        raise InputError(f"cannot listen there: {error}", field="address", value=f"{host}:{port}", remedy=remedy) from error
+        address = f"{host}:{port}"
+        raise InputError(f"cannot listen there: {error}", field="address", value=address, remedy=remedy) from error
     return found
 
 
