@@ -154,7 +154,7 @@ class _Av:
         )
         self._container.metadata.update(tags)
         kept = name != "opus" and rate in _CODEC_RATES_HZ
-        self._stream = self._container.add_stream(codec, rate=rate if kept else _OPUS_RATE_HZ, layout="mono")
+        self._stream: Any = self._container.add_stream(codec, rate=rate if kept else _OPUS_RATE_HZ, layout="mono")
         self._stream.bit_rate = bits
 
     def feed(self, samples: np.ndarray) -> bytes:

@@ -45,7 +45,7 @@ def load_engine(settings: Settings) -> Engine:
     from emovoice.limits import Limits
 
     limits = settings.limits
-    values = {
+    values: dict[str, Any] = {
         "text_chars": limits.text_chars,
         "reference_s": limits.reference_s,
         "reference_bytes": limits.reference_bytes,
