@@ -33,8 +33,10 @@ def test_limits_by_name() -> None:
     assert serve.settings_of(parsed("--limit", "queue=0")).limits.queue == 0
 
 
-@pytest.mark.parametrize("limit", ["x=1", "text_chars", "text_chars=", "text_chars=ten", "text_chars=0", "compute_s=inf",
-                                   "compute_s=nan", "slots=-1", "text_chars=1.5"])  # fmt: skip
+@pytest.mark.parametrize(
+    "limit",
+    ["x=1", "queue", "queue=", "queue=ten", "text_chars=0", "compute_s=inf", "compute_s=nan", "slots=-1", "queue=1.5"],
+)
 def test_limits_that_are_none(limit: str) -> None:
     with pytest.raises(InputError):
         serve.settings_of(parsed("--limit", limit))
@@ -64,8 +66,8 @@ def test_a_served_process_speaks_and_stops(tmp_path: Path) -> None:
     token = "a-token-for-this-test"
     command = [sys.executable, "-m", "emovoice", "serve", "--port", "0", "--json", "--model", "debug",
                "--voices", str(tmp_path / "v")]  # fmt: skip
-    environment = os.environ | {"EMOVOICE_TOKENS": token}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    given = os.environ | {"EMOVOICE_TOKENS": token}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given) as process:
         assert process.stdout and process.stderr
         line = process.stdout.readline()
         assert line, process.stderr.read()
