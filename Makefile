@@ -1,5 +1,6 @@
-# Two commands set a fresh checkout up:
+# These set a fresh checkout up:
 #   make say    environment, install, and a first sentence in out/hello.wav
+#   make demo   environment, install, and the page at http://127.0.0.1:7860
 #   make test   environment, install with the test tools, then lint, types and tests
 # Both are quick the second time: what was installed is remembered in stamp files that depend on pyproject.toml.
 
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := emovoice ar_tts diffusion vocoders checkpoints app tests
 
-.PHONY: help say test lint check-types wheel clean
+.PHONY: help say demo test lint check-types wheel clean
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -48,6 +49,9 @@ say: $(VENV)/installed
 	@mkdir -p out
 	$(BIN)/emovoice say "$(SENTENCE)" --emotion "$(EMOTION)" --output out/hello.wav --force
 	@$(BIN)/python -c 'import soundfile; i = soundfile.info("out/hello.wav"); print(f"out/hello.wav: {i.duration:.2f} s of speech at {i.samplerate} Hz")'
+
+demo: $(VENV)/installed
+	$(BIN)/emovoice demo
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

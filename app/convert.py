@@ -28,8 +28,16 @@ def tab(studio: Studio) -> None:
             result = gr.Audio(label="Converted recording", interactive=False, type="filepath", buttons=["download"])
             picture = gr.HTML(label="Waveform with emotion, spectrogram with pitch")
     with gr.Row():
-        cells = [gr.Audio(label=f"Intensity {step:.1f}", interactive=False, type="filepath", buttons=["download"], min_width=260)
-                 for step in GRID]  # fmt: skip
+        cells = [
+            gr.Audio(
+                label=f"Intensity {step:.1f}",
+                interactive=False,
+                type="filepath",
+                buttons=["download"],
+                min_width=260,
+            )
+            for step in GRID
+        ]
 
     @told
     async def run(*asked: Any) -> AsyncIterator[tuple[str, str | None, str, str]]:

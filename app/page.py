@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio reads them
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import gradio as gr  # noqa: E402
+import gradio as gr
 
-from app import convert, dub, speak, voices  # noqa: E402
-from emovoice.serve.app import create_app  # noqa: E402
-from emovoice.serve.settings import Settings  # noqa: E402
-from emovoice.serve.studio import Studio  # noqa: E402
+from app import convert, dub, speak, voices
+from emovoice.serve.app import create_app
+from emovoice.serve.settings import Settings
+from emovoice.serve.studio import Studio
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -26,8 +26,15 @@ _CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto; }
 .emovoice-live, .emovoice-picture { width: 100%; }
 .emovoice-picture { height: auto; max-height: 60vh; }
+.gradio-container .block:has(table) { max-width: calc(100vw - 64px); }
 .emovoice-wheel img { width: 100%; max-width: 420px; touch-action: manipulation; }
 """
+_SCRIPT = """() => {
+    const name = () => document.querySelectorAll('.emovoice-wheel button:not([aria-label])')
+        .forEach(button => button.setAttribute('aria-label', 'Wheel of emotions; list and slider say the same'));
+    name();
+    new MutationObserver(name).observe(document.body, {childList: true, subtree: true});
+}"""
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
@@ -66,6 +73,7 @@ def create(engine: Engine, settings: Settings) -> Starlette:
         path="/",
         theme=gr.themes.Default(),
         css=_CSS,
+        js=_SCRIPT,
         allowed_paths=[str(studio.folder)],
         max_file_size=_UPLOAD,
         show_error=True,

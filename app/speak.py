@@ -44,7 +44,8 @@ def tab(studio: Studio) -> gr.Dropdown:
         with gr.Column(min_width=320):
             player = gr.HTML(label="While it is spoken")
             said = gr.Textbox(label="Progress and remarks", interactive=False, lines=2)
-            result = gr.Audio(label="Speech", interactive=False, type="filepath", buttons=["download"], elem_id="speak-result")
+            result = gr.Audio(label="Speech", interactive=False, type="filepath", buttons=["download"],
+                              elem_id="speak-result")  # fmt: skip
             picture = gr.HTML(label="Waveform with emotion, spectrogram with pitch", elem_id="speak-picture")
 
     @told

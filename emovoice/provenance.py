@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +22,9 @@ from emovoice.errors import AudioError
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """The IPTC's NewsCodes term for "created by a model from sampled content"."""
 
-_FIELDS = ("comment", "description", "software")
 _LONGEST_CHECKED_S = 600.0
+_MARK = re.compile(r'\{[^{}]{0,2000}"digitalSourceType"[^{}]{0,2000}\}')
+_END_BYTES = 2**18  # containers keep their comments at the beginning or the end
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,13 @@ def tags(model: str = "", process: str = "speech") -> dict[str, str]:
 
 
 def parse(text: str) -> dict[str, Any] | None:
-    """The mark in a comment field, or None: of emovoice, or of anyone who names the IPTC's term."""
-    start, end = text.find("{"), text.rfind("}")
-    if start >= 0 and end > start:
+    """The mark in a comment field or in a piece of a file, or None; anyone's that uses the IPTC's terms."""
+    for match in _MARK.finditer(text):
         try:
-            found = json.loads(text[start : end + 1])
+            found = json.loads(match[0])
         except json.JSONDecodeError:
-            found = None
-        if isinstance(found, dict) and "digitalSourceType" in found:
+            continue
+        if isinstance(found, dict) and isinstance(found.get("digitalSourceType"), str):
             return found
     for term in ("compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicMedia"):
         if term in text:
@@ -90,8 +91,8 @@ def detect(path: str | os.PathLike[str]) -> Detection:
     """
     from emovoice import watermark
 
-    fields, samples, rate, notes = _opened(Path(path))
-    found = next((mark for text in fields if (mark := parse(text))), None)
+    samples, rate, notes = _opened(Path(path))
+    found = parse(_ends(Path(path)))
     if not watermark.available():
         notes.append("no watermark was looked for: pip install 'emovoice[watermark]'")
         return Detection(found, None, False, tuple(notes))
@@ -99,8 +100,16 @@ def detect(path: str | os.PathLike[str]) -> Detection:
     return Detection(found, score, score is not None and score >= watermark.THRESHOLD, tuple(notes))
 
 
-def _opened(path: Path) -> tuple[list[str], Any, int, list[str]]:
-    """Metadata fields, mono samples `(N,)`, rate and remarks; by libsndfile, or by FFmpeg for what that cannot read."""
+def _ends(path: Path) -> str:
+    """The first and last bytes of a file as text: comments are plain in every container that is written here."""
+    with open(path, "rb") as file:
+        head = file.read(_END_BYTES)
+        file.seek(max(len(head), os.path.getsize(path) - _END_BYTES))
+        return (head + file.read()).decode("latin-1")
+
+
+def _opened(path: Path) -> tuple[Any, int, list[str]]:
+    """Mono samples `(N,)`, rate and remarks; by libsndfile, or by FFmpeg for what that cannot read."""
     import soundfile
 
     if not path.is_file():
@@ -117,12 +126,11 @@ def _opened(path: Path) -> tuple[list[str], Any, int, list[str]]:
             ) from error
 
 
-def _by_soundfile(path: Path) -> tuple[list[str], Any, int, list[str]]:
+def _by_soundfile(path: Path) -> tuple[Any, int, list[str]]:
     import numpy as np
     import soundfile
 
     with soundfile.SoundFile(path) as sound:
-        fields = [text for name in _FIELDS if name != "description" and (text := getattr(sound, name, ""))]
         blocks, count = [], 0
         while count < _LONGEST_CHECKED_S * sound.samplerate:
             block = sound.read(sound.samplerate * 10, dtype="float32", always_2d=True)
@@ -131,10 +139,10 @@ def _by_soundfile(path: Path) -> tuple[list[str], Any, int, list[str]]:
             blocks.append(block.mean(axis=1))
             count += len(block)
         samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-        return fields, samples, sound.samplerate, _cut_note(count / sound.samplerate)
+        return samples, sound.samplerate, _cut_note(count / sound.samplerate)
 
 
-def _by_av(path: Path) -> tuple[list[str], Any, int, list[str]]:
+def _by_av(path: Path) -> tuple[Any, int, list[str]]:
     import av
     import numpy as np
 
@@ -143,7 +151,6 @@ def _by_av(path: Path) -> tuple[list[str], Any, int, list[str]]:
             if not container.streams.audio:
                 raise AudioError("there is no sound in this file", field="path", value=str(path))
             stream = container.streams.audio[0]
-            fields = [*_texts(container.metadata), *_texts(stream.metadata)]
             resampler = av.AudioResampler(format="flt", layout="mono", rate=24_000)
             blocks, count = [], 0
             for frame in container.decode(stream):
@@ -155,11 +162,7 @@ def _by_av(path: Path) -> tuple[list[str], Any, int, list[str]]:
     except (av.FFmpegError, OSError) as error:
         raise AudioError(f"the file cannot be read: {error}", field="path", value=str(path)) from error
     samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return fields, samples, 24_000, _cut_note(count / 24_000)
-
-
-def _texts(found: Mapping[str, str]) -> Iterable[str]:
-    return [value for key, value in found.items() if key.lower() in _FIELDS]
+    return samples, 24_000, _cut_note(count / 24_000)
 
 
 def _cut_note(seconds: float) -> list[str]:

@@ -33,7 +33,7 @@ from emovoice.serve.guards import Guard
 from emovoice.serve.metrics import CONTENT_TYPE, Metrics
 from emovoice.serve.requests import OPENAI_MODELS, check_model, parse_convert, parse_speech
 from emovoice.serve.settings import Settings
-from emovoice.serve.voices import VoiceStore, check_consent, check_name
+from emovoice.serve.voices import VoiceStore, check_accent, check_consent, check_name
 from emovoice.voice import Voice, voices
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Service:
                 metrics.real_time_factor.observe(report.compute_s / report.duration_s)
         metrics.audio_s.inc(report.duration_s)
         answer = as_answer(error) if error is not None else None
-        level = logging.ERROR if answer is not None and answer.status >= 500 else logging.INFO
+        level = logging.ERROR if answer is not None and answer.status == 500 else logging.INFO
         log.log(level, "%s %s %.2f s of sound in %.2f s%s", report.id, report.format, report.duration_s,
                 report.compute_s or 0, f": {type(error).__name__}" if error else "",
                 exc_info=error if answer is not None and answer.status == 500 else None)  # fmt: skip
@@ -212,9 +212,7 @@ async def add_voice(service: Service, request: Request) -> Response:
     owner = request.state.owner
     async with request.form(max_files=1, max_fields=_FORM_FIELDS, max_part_size=_FORM_FIELD_BYTES) as form:
         consent, name = check_consent(form.get("consent")), check_name(form.get("name"))
-        accent = form.get("accent") or "us"
-        if accent not in ("us", "gb"):
-            raise ApiError(400, "accent must be us or gb", param="accent", code="invalid_value")
+        accent = check_accent(form.get("accent"))
         description = str(form.get("speaker_description") or form.get("description") or "")[:500]
         service.voices.check_room(owner, name)
         path, digest = await _saved(_upload(form.get("audio_sample") or form.get("file"), "audio_sample"))

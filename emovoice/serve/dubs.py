@@ -107,8 +107,8 @@ def speak(
 
 def files(dub: Dub) -> list[str]:
     """What can be downloaded: the result, the report, the adjusted subtitles, the edit list."""
-    wanted = (dub.output, *(dub.results / name for name in ("report.html", "report.json", "subtitles.srt", "takes.edl")))
-    return [str(path) for path in wanted if path.is_file()]
+    names = ("report.html", "report.json", "subtitles.srt", "takes.edl")
+    return [str(path) for path in (dub.output, *(dub.results / name for name in names)) if path.is_file()]
 
 
 def clip(dub: Dub, number: int) -> str | None:
@@ -143,8 +143,9 @@ def side_of(table: Sequence[Sequence[Any]]) -> dict[str, Any]:
 
 def _row(cue: Any) -> list[Any]:
     slot_s = round((cue.end_ms - cue.start_ms) / 1000, 3)
-    return [cue.number, round(cue.start_ms / 1000, 3), round(cue.end_ms / 1000, 3), cue.character, "",
-            cue.emotion or "", "" if cue.intensity is None else cue.intensity, cue.text, slot_s, "", "", ""]  # fmt: skip
+    times = [round(cue.start_ms / 1000, 3), round(cue.end_ms / 1000, 3)]
+    how = [cue.emotion or "", "" if cue.intensity is None else cue.intensity]
+    return [cue.number, *times, cue.character, "", *how, cue.text, slot_s, "", "", ""]
 
 
 def _cell(row: Sequence[Any], name: str) -> Any:

@@ -11,6 +11,7 @@ import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -145,11 +146,10 @@ class _Av:
     """mp3, opus in ogg, or aac (ADTS), by FFmpeg's libraries."""
 
     def __init__(self, name: str, rate: int, tags: Mapping[str, str]) -> None:
-        import av
-
+        av: Any = import_module("av")
         container, codec, bits, options = _AV_KINDS[name]
         self._sink, self._rate, self._pts = _Sink(), rate, 0
-        self._container: Any = av.open(
+        self._container = av.open(
             self._sink, "w", format=container, options={"flush_packets": "1", **options}, buffer_size=_SMALL_BYTES
         )
         self._container.metadata.update(tags)

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,8 @@ WIDTH, WAVE_HEIGHT, SPECTRUM_HEIGHT = 800, 120, 220
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 _TOP_HZ = 8000.0
 _FLOOR_DB = 70.0
+_ABOUT = 0.85
+_PITCH_STYLE = 'fill="none" stroke="#0ff" stroke-width="2.5"'
 _VOICED = 0.5  # of the autocorrelation at lag 0
 _COLOURS = np.array([(13, 8, 40), (84, 18, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164)], np.float32)
 
@@ -45,8 +48,7 @@ def svg(samples: np.ndarray, rate: int, curve: Curve = (), label: str = "") -> s
         f'<path class="waveform" d="{_outline(samples)}" fill="#4c6ef5"/>',
         f'<image y="{WAVE_HEIGHT}" width="{WIDTH}" height="{SPECTRUM_HEIGHT}" preserveAspectRatio="none"'
         f' href="data:image/png;base64,{base64.b64encode(_png(spectrogram(samples, rate))).decode()}"/>',
-        *(f'<path class="f0" d="{line}" fill="none" stroke="#0ff" stroke-width="2.5"/>' for line in
-          _pitch_lines(times, pitch, seconds)),  # fmt: skip
+        *(f'<path class="f0" d="{line}" {_PITCH_STYLE}/>' for line in _pitch_lines(times, pitch, seconds)),
         _curve_line(curve, seconds),
         _caption(seconds),
         "</svg>",
@@ -70,7 +72,10 @@ def f0(samples: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     level = correlation[:, :1]
     normal = correlation / np.maximum(level * (shape / shape[0]), 1e-9)
     low, high = int(rate / HIGHEST_HZ), min(int(rate / LOWEST_HZ), window // 2 - 1)
-    lags = low + normal[:, low:high].argmax(1)
+    # Of the peaks about as high as the highest the first: multiples of the period fit as well as it does.
+    inside, highest = normal[:, low:high], normal[:, low:high].max(1, keepdims=True)
+    is_peak = (inside >= normal[:, low - 1 : high - 1]) & (inside >= normal[:, low + 1 : high + 1])
+    lags = low + (is_peak & (inside >= _ABOUT * highest)).argmax(1)
     strength = np.take_along_axis(normal, lags[:, None], 1)[:, 0]
     loud = level[:, 0] > 1e-3 * level.max(initial=1e-9)
     pitch = np.where((strength > _VOICED) & loud, rate / lags, 0.0)
@@ -97,7 +102,7 @@ def spectrogram(samples: np.ndarray, rate: int, columns: int = 400, rows: int = 
 def _outline(samples: np.ndarray, columns: int = 400) -> str:
     """The waveform's upper and lower edge as the `d` of a path."""
     edges = np.linspace(0, len(samples), columns + 1).astype(int)
-    blocks = [samples[a : max(b, a + 1)] for a, b in zip(edges[:-1], edges[1:])]
+    blocks = [samples[a : max(b, a + 1)] for a, b in pairwise(edges)]
     scale = max(float(np.abs(samples).max(initial=0.0)), 1e-3)
     middle, half = WAVE_HEIGHT / 2, WAVE_HEIGHT / 2 - 2
     x = np.arange(columns) * WIDTH / columns

@@ -45,7 +45,7 @@ def load_engine(settings: Settings) -> Engine:
     from emovoice.limits import Limits
 
     limits = settings.limits
-    values = {
+    values: dict[str, Any] = {
         "text_chars": limits.text_chars,
         "reference_s": limits.reference_s,
         "reference_bytes": limits.reference_bytes,
@@ -70,7 +70,8 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         found.close()
         remedy = "Use another with --port, or --host."
-        raise InputError(f"cannot listen there: {error}", field="address", value=f"{host}:{port}", remedy=remedy) from error
+        address = f"{host}:{port}"
+        raise InputError(f"cannot listen there: {error}", field="address", value=address, remedy=remedy) from error
     return found
 
 

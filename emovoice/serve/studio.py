@@ -31,7 +31,7 @@ from emovoice.serve import dubs, failures, picture, work
 from emovoice.serve.app import Service, as_answer
 from emovoice.serve.requests import ConvertRequest, SpeechRequest, parse_speech
 from emovoice.serve.tokens import ANYONE
-from emovoice.serve.voices import check_consent, check_name
+from emovoice.serve.voices import check_accent, check_consent, check_name
 from emovoice.voice import Voice, voices
 from emovoice.writing import write_audio
 
@@ -267,7 +267,8 @@ class Studio:
         """Store a voice; what there is to say about it."""
         agreed, label, path = check_consent(consent), check_name(name), _given(recording)
         self.service.voices.check_room(ANYONE, label)
-        made = await self.service.run(partial(self.service.engine.voice_from, path, name=label, accent=accent))
+        listen = partial(self.service.engine.voice_from, path, name=label, accent=check_accent(accent))
+        made = await self.service.run(listen)
         voice = Voice(label, made.timbre, made.emotion, made.accent, made.model, "uploaded recording", made.warnings)
         stored = await asyncio.to_thread(self.service.voices.add, voice, ANYONE, agreed, _sha256(path))
         return "; ".join((f"'{stored.name}' is stored", *stored.warnings))

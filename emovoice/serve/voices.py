@@ -18,7 +18,7 @@ from typing import Any
 
 from emovoice.errors import EmovoiceError
 from emovoice.serve.failures import ApiError, not_found
-from emovoice.voice import DEFAULT_VOICE, ENDING, Voice, voices
+from emovoice.voice import DEFAULT_VOICE, ENDING, Accent, Voice, voices
 from emovoice.writing import whole_file
 
 log = logging.getLogger(__name__)
@@ -89,6 +89,13 @@ def check_name(given: object) -> str:
     if text.casefold() in {*voices(), *OPENAI_VOICES, DEFAULT_VOICE} or _ID.fullmatch(text):
         raise ApiError(400, "this name is taken", param="name", code="name_taken")
     return text
+
+
+def check_accent(given: object) -> Accent:
+    """An accent; "us" where none is given. Raises ApiError for others."""
+    if given not in (None, "", "us", "gb"):
+        raise ApiError(400, "accent must be us or gb", param="accent", code="invalid_value")
+    return "gb" if given == "gb" else "us"
 
 
 class VoiceStore:

@@ -1,4 +1,4 @@
-"""The wheel of emotions: a place for each on the plane of valence and arousal, its distance from the middle the intensity.
+"""The wheel of emotions: a direction for each on the plane of valence and arousal; the way from the middle is how much.
 
 The order around the wheel is that of Russell's circumplex (1980): pleasant to the right, excited upwards; neighbours
 are moved apart far enough to be hit with a finger.

@@ -97,7 +97,8 @@ class Leveller:
         """What there is to say about it."""
         if self.gain == 1:
             return ()
-        return (f"the loudest sample was {self.peak:.2f}; from there on it is {-20 * np.log10(self.gain):.1f} dB quieter",)
+        quieter_db = -20 * np.log10(self.gain)
+        return (f"the loudest sample was {self.peak:.2f}; from there on it is {quieter_db:.1f} dB quieter",)
 
 
 class Work:
@@ -161,8 +162,8 @@ class Work:
                 self._send(self._encoder.close())
                 report.finished = True
                 if self.sse:
-                    self.outbox.put(event({"type": "speech.audio.done", "usage": self._usage(), "emovoice": {
-                        "duration_s": report.duration_s, "mark": report.mark, "warnings": report.warnings}}))  # fmt: skip
+                    own = {"duration_s": report.duration_s, "mark": report.mark, "warnings": report.warnings}
+                    self.outbox.put(event({"type": "speech.audio.done", "usage": self._usage(), "emovoice": own}))
         except Exception as failure:
             error = failure
         self.outbox.put(None, error)

@@ -119,7 +119,7 @@ def test_eight_clients_with_rude_company(serve: Callable[..., Live], fake_engine
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_eight_clients_on_the_debug_model(serve: Callable[..., Live], engine_factory: Callable[..., Engine]) -> None:
     engine = engine_factory()
     live = serve(engine, queue=64)
