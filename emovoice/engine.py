@@ -133,6 +133,8 @@ class Engine:
         how, emotion_warnings = self.pipeline.how(who, wanted, seed, self.limits)
         lengths, gaps, pace_warnings = self._share_out(sentences, who, how, asked)
         warnings = (*voice.warnings, *voice_warnings, *emotion_warnings)
+        if accent is not None and not self.pipeline.has_accents:
+            warnings += (f"the model '{self.pipeline.name}' has no accents: '{accent}' plays no part",)
         plan = Plan(
             sentences=sentences,
             length_samples=lengths,

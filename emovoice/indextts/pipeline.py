@@ -104,6 +104,7 @@ class IndexPipeline:
     """One published model, loaded. Interface of `emovoice.pipelines.VectorPipeline`, with prompts for vectors."""
 
     sample_rate = RATE_HZ
+    has_accents = False
 
     def __init__(self, modules: Modules, options: Options, device: str) -> None:
         self.modules, self.options, self.device = modules, options, device
