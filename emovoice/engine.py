@@ -144,6 +144,8 @@ class Engine:
         sentences = tuple(sentence for sentence, _ in spoken)
         lengths, gaps, pace_warnings = self._share_out(sentences, who, manners, how, asked)
         warnings = (*voice.warnings, *voice_warnings, *emotion_warnings, *delivery_warnings)
+        if accent is not None and not self.pipeline.has_accents:
+            warnings += (f"the model '{self.pipeline.name}' has no accents: '{accent}' plays no part",)
         plan = Plan(
             sentences=sentences,
             length_samples=lengths,

@@ -69,6 +69,7 @@ class VectorPipeline:
 
     sample_rate: int = waveform.SAMPLE_RATE_HZ
     name: str
+    has_accents = True
     gap_s = 0.15
     """Silence between two sentences, beside what the model puts there itself."""
     reads_words = False

@@ -267,11 +267,13 @@ def _features(folder: Path, model: registry.Model, place: Place) -> SemanticFeat
 
 
 def _banks(folder: Path, model: registry.Model, config: Mapping[str, Any]) -> PrototypeBanks:
-    tables = [next(iter(open_part(folder, part, model).values())).float() for part in ("speaker_bank", "emotion_bank")]
+    speakers, emotions = (
+        next(iter(open_part(folder, part, model).values())).float() for part in ("speaker_bank", "emotion_bank")
+    )
     sizes = config.get("emo_num", list(BANK_SIZES))
     if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
         raise _misfit("emo_num", sizes, "eight whole numbers are needed")
-    return PrototypeBanks(*tables, tuple(sizes))
+    return PrototypeBanks(speakers, emotions, tuple(sizes))
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

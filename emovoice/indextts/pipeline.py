@@ -105,6 +105,7 @@ class IndexPipeline:
 
     sample_rate = RATE_HZ
     reads_words = True
+    has_accents = False
 
     def __init__(self, modules: Modules, options: Options, device: str) -> None:
         self.modules, self.options, self.device = modules, options, device

@@ -207,6 +207,12 @@ def test_a_pace_that_nobody_can_speak(make: Maker) -> None:
         pipeline.speak_batch([Job(line, *speaker(pipeline), 22_050)])
 
 
+def test_accents_play_no_part(make: Maker) -> None:
+    engine = make()
+    british = engine.synthesize("Hello.", ANNA, accent="gb")
+    assert same(british, engine.synthesize("Hello.", ANNA)) and any("no accents" in text for text in british.warnings)
+
+
 def test_what_does_not_come_to_an_end_is_told(make: Maker) -> None:
     audio = make(max_codes=2).synthesize("Hello world, how are you?", ANNA)
     assert any("did not come to an end within 2 codes" in warning for warning in audio.warnings)
