@@ -209,7 +209,9 @@ def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypat
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
     )
-    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")  # a busy machine starts processes slowly
+    # A busy machine starts processes slowly, and hardly at all at the niceness of 15 that Ray gives its workers.
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"/tmp/ray-{os.getpid()}")
     crew = Ray("ray", "debug", "cpu", 2)
     wanted = requests(12)
