@@ -18,7 +18,7 @@ from emovoice.dubbing.speak import Request, Speaker, Taken
 from emovoice.errors import ModelError
 
 WORKER_BYTES = 700 * 2**20
-"""Memory of one worker, measured with `mini`: see docs/dubbing.md."""
+"""Memory reckoned for one worker: `mini` peaks at about 500 MB (README), and needs room."""
 
 _FEWEST_FOR_POOL = 6  # below, loading more models takes longer than it saves
 

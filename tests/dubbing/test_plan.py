@@ -126,7 +126,7 @@ def test_more_text_takes_longer(text: str, more: str) -> None:
 def test_ten_thousand_cues_in_under_a_second() -> None:
     cues = [Cue(n, 700 * n, 700 * n + 900, "She said that it was late." * (n % 3 + 1)) for n in range(10_000)]
     total = 700 * 10_001 * MS
-    start = time.perf_counter()
+    start = time.process_time()  # not the wall clock: other work on the machine is not the planner
     found, _remarks = slots(cues, total)
     fits = place(found, [slot and ask(slot.length, slot.room, slot.estimate) for slot in found], total)
-    assert time.perf_counter() - start < 1.0 and len(fits) == 10_000
+    assert time.process_time() - start < 1.0 and len(fits) == 10_000

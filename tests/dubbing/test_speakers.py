@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -199,6 +198,7 @@ def test_a_request_travels_as_text_and_bytes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found through /proc")
 def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two actors in processes of their own; one is killed midway. No request is lost, none counts twice."""
     pytest.importorskip("ray")
@@ -209,7 +209,9 @@ def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypat
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
     )
-    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")  # a busy machine starts processes slowly
+    # A busy machine starts processes slowly, and hardly at all at the niceness of 15 that Ray gives its workers.
+    monkeypatch.setenv("RAY_worker_register_timeout_seconds", "600")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"/tmp/ray-{os.getpid()}")
     crew = Ray("ray", "debug", "cpu", 2)
     wanted = requests(12)
@@ -219,7 +221,7 @@ def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypat
         for taken in crew.speak(wanted):
             found.append(taken)
             if len(found) == 3:
-                killed += _kill_one_actor(ray)
+                killed += _kill_one_actor()
     finally:
         crew.close()
         ray.shutdown()
@@ -229,18 +231,26 @@ def test_a_ray_cluster_that_loses_a_worker(here: Here, tmp_path: Path, monkeypat
     assert same({taken.key: taken for taken in found}, spoken(here.speak(wanted)))
 
 
-def _kill_one_actor(ray: Any) -> list[int]:
-    """SIGKILL to the process of one actor; its id."""
-    from ray.util.state import list_actors
-
-    for _ in range(50):
-        alive = [
-            actor
-            for actor in list_actors(detail=True)
-            if actor.state == "ALIVE" and actor.pid and "MapWorker" in actor.class_name
-        ]
-        if alive:
-            os.kill(alive[0].pid, signal.SIGKILL)
-            return [alive[0].pid]
-        time.sleep(0.1)
+def _kill_one_actor() -> list[int]:
+    """SIGKILL to one process of an actor that this process has started, directly or not; its id."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if title.startswith(b"ray::MapWorker") and os.getpid() in _ancestors(int(folder.name)):
+            os.kill(int(folder.name), signal.SIGKILL)
+            return [int(folder.name)]
     return []
+
+
+def _ancestors(process: int) -> list[int]:
+    found = []
+    while process > 1:
+        try:
+            stat = Path(f"/proc/{process}/stat").read_text()
+        except OSError:
+            return found
+        process = int(stat.rpartition(")")[2].split()[1])
+        found.append(process)
+    return found
