@@ -77,7 +77,7 @@ def read(
     script = tags.parse(text)
     found: list[tuple[S, Style]] = []
     warnings: dict[str, None] = dict.fromkeys(script.warnings)
-    for span in script.spans or (tags.Span(text, Style()),):
+    for span in script.spans or (tags.Span("", Style()),):
         sentences, notes = read_plain(span.text)
         found += [(sentence, span.style) for sentence in sentences]
         warnings.update(dict.fromkeys(notes))

@@ -9,13 +9,19 @@ from emovoice import delivery
 from emovoice.emotion import names, understand
 from emovoice.engine import Engine
 from emovoice.errors import InputError
+from emovoice.text import Sentence, read
 from tests import fakes
 
 TWO = "This is one. And here comes the other."
 
 
+def plain(text: str) -> tuple[tuple[Sentence, ...], tuple[str, ...]]:
+    reading = read(text)
+    return tuple(reading.sentences), tuple(reading.warnings)
+
+
 def weights(text: str, **options: Any) -> list[dict[str, float]]:
-    spoken, _ = delivery.read(text, "us")
+    spoken, _ = delivery.read(text, plain)
     how, _ = delivery.deliveries(spoken, **options)
     return [names.named(each.weights or names.NEUTRAL) for each in how]
 
@@ -41,16 +47,22 @@ def test_intensity_scales_what_was_understood() -> None:
 
 
 def test_pace_and_level_go_together() -> None:
-    spoken, _ = delivery.read('<prosody rate="slow">This is one.</prosody> And here comes the other.', "us")
+    spoken, _ = delivery.read('<prosody rate="slow">This is one.</prosody> And here comes the other.', plain)
     how, warnings = delivery.deliveries(spoken, instruction="sad, slow, whispered")
     assert how[0].rate == pytest.approx(0.8 * how[1].rate) and how[1].rate < 1 and how[1].loudness_db < -5
     assert any("whisper" in warning for warning in warnings)
 
 
 def test_doubts_are_told() -> None:
-    spoken, _ = delivery.read(TWO, "us")
+    spoken, _ = delivery.read(TWO, plain)
     _, warnings = delivery.deliveries(spoken, instruction="sad and blorfengurk")
     assert any("blorfengurk" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("empty", ["[angry][/angry]", "<speak> </speak>", "[whisper] ... "])
+def test_tags_alone_say_nothing(empty: str) -> None:
+    with pytest.raises(InputError):
+        delivery.read(empty, plain)
 
 
 @pytest.mark.parametrize(
