@@ -54,6 +54,7 @@ class BundleConfig:
     solver_steps: int = 8
     guidance: float = 0.0
     noise: float = 1.0
+    lead_in: str = ""  # phonemes read before every text and cut off again; see the card of `mini`
     seed: int | None = None  # draw the weights instead of loading them
 
 

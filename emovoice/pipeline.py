@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ HOP = 256
 LICENCE = "Apache-2.0"
 _LONGEST_REFERENCE_S = 15
 _SHORTEST_CODES = 4
+_LEAD_IN_CODES = 2
 _TAIL_CODES = 4  # of the silence that ends a text: 0.16 s are kept, the time is for speech
 _SILENT_DB = -55.0
 _SOUNDS = frozenset(VOWELS + CONSONANTS)
@@ -135,12 +136,20 @@ class Pipeline(VectorPipeline):
 
         A speaker who is asked for a length puts a part of it into that silence; a second reading gives it to speech.
         """
-        text = torch.tensor([[START, *encode(phonemes), STOP]], device=self.device)
+        text = torch.tensor([[START, *encode(self.bundle.config.lead_in + phonemes), STOP]], device=self.device)
         who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
-        steps = _without_tail(decode(self.bundle.t2s, who, how, text, length, seed))
-        if length and len(steps) < length:
-            steps = _without_tail(decode(self.bundle.t2s, who, how, text, 2 * length - len(steps), seed))
-        return steps
+
+        def written(asked: int) -> list[Step]:
+            return _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
+
+        asked = length + _LEAD_IN_CODES if length and self.bundle.config.lead_in else length
+        steps = written(asked)
+        return written(asked + length - len(steps)) if length and len(steps) < length else steps
+
+    def _after_lead_in(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """Without the bundle's lead-in, but for its last step, where speech may set in."""
+        first = len(self.bundle.config.lead_in)
+        return (replace(s, pointer=max(s.pointer - first, 0)) for s in steps if s.pointer >= first)
 
     @torch.inference_mode()
     def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,

@@ -12,9 +12,6 @@ from torch.nn import functional as F
 
 from emovoice.encoder.blocks import AttentivePool, ConvNeXt, reverse_gradient, stem
 
-SPREAD = 0.3  # weight of Fisher's ratio in training
-
-
 @dataclass(frozen=True)
 class ReferenceConfig:
     """Sizes; `speakers` and `emotions` are the classes of the training heads."""
@@ -59,7 +56,6 @@ class ReferenceEncoder(nn.Module):
         self.emotion = Branch(dim, config.emotion_dim)
         self.speaker_head = nn.Linear(config.timbre_dim, config.speakers, bias=False)
         self.emotion_head = nn.Linear(config.emotion_dim, config.emotions)
-        self.emotion_point = nn.Linear(config.emotions, config.emotion_dim)
         self.speaker_of_emotion = adversary(config.emotion_dim, config.speakers)
         self.emotion_of_timbre = adversary(config.timbre_dim, config.emotions)
 
@@ -76,17 +72,13 @@ class ReferenceEncoder(nn.Module):
         """Training losses for speaker classes (B,) and emotion weights (B, 8).
 
         Speaker: softmax with additive margin 0.2 and scale 24 (Wang 2018). The two adversaries read what each vector
-        must not tell; their gradient is reversed with `strength`. `spread` is Fisher's ratio: how far the emotion
-        vectors lie from the point of their weights, whoever speaks, against how far they lie from each other.
+        must not tell; their gradient is reversed with `strength`.
         """
         cosine = F.normalize(timbre, dim=-1) @ F.normalize(self.speaker_head.weight, dim=-1).T
         margin = 0.2 * F.one_hot(speaker, cosine.shape[-1])
         # Without its length: otherwise the encoder wins by growing, and the emotion drowns.
         direction = F.layer_norm(emotion, emotion.shape[-1:])
-        away = (emotion - self.emotion_point(weights)).pow(2).mean()
-        apart = (emotion - emotion.mean(0)).pow(2).mean()
         return {
-            "spread": SPREAD * away / (apart + 1e-4),
             "speaker": F.cross_entropy(24 * (cosine - margin), speaker),
             "emotion": 10 * F.mse_loss(self.emotion_head(emotion), weights),
             "leak_speaker": F.cross_entropy(self.speaker_of_emotion(reverse_gradient(direction, strength)), speaker),

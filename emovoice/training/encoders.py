@@ -22,7 +22,7 @@ from vocoders.mel import LogMel
 _IGNORE = -100
 _GAIN_DB = 8.0
 CODES_PER_BATCH = 900
-ADVERSARY = 0.2  # strength of the reversed gradient at the end of its growth
+ADVERSARY = 0.06  # strength of the reversed gradient at the end of its growth
 STRETCHED_SHARE = 0.5  # of the tokenizer's batches
 LONGEST_REFERENCE = 110  # codes, 4.4 s: enough to know a voice
 

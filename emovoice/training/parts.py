@@ -44,7 +44,7 @@ T2S = TextToCodesConfig(text=VOCAB_SIZE - 2, codes=TOKENIZER.codes, reader=Reade
 PRIOR = PriorConfig(codes=TOKENIZER.codes, phones=VOCAB_SIZE)
 FLOW = FlowConfig(prior=PRIOR)
 SCORE = EmoRegConfig(phones=VOCAB_SIZE)
-DECODING: dict[str, Any] = {"solver_steps": 0, "noise": 0.0}
+DECODING: dict[str, Any] = {"solver_steps": 4, "noise": 0.0}
 """How the exported bundle is decoded; chosen by the recogniser on held-out texts, see the card of `mini`."""
 
 
