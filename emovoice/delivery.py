@@ -73,7 +73,7 @@ def read(text: str, accent: Accent) -> tuple[tuple[tuple[Sentence, Style], ...],
     script = tags.parse(text)
     found: list[tuple[Sentence, Style]] = []
     warnings: dict[str, None] = dict.fromkeys(script.warnings)
-    for span in script.spans or (tags.Span(text, Style()),):
+    for span in script.spans or (tags.Span("", Style()),):
         reading = read_plain(span.text, accent=accent)
         found += [(sentence, span.style) for sentence in reading.sentences]
         warnings.update(dict.fromkeys(reading.warnings))

@@ -53,6 +53,12 @@ def test_doubts_are_told() -> None:
     assert any("blorfengurk" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize("empty", ["[angry][/angry]", "<speak> </speak>", "[whisper] ... "])
+def test_tags_alone_say_nothing(empty: str) -> None:
+    with pytest.raises(InputError):
+        delivery.read(empty, "us")
+
+
 @pytest.mark.parametrize(
     "both", [{"emotion": "sad", "instruction": "sad"}, {"instruction": "sad", "emotion_audio": "x.wav"}]
 )

@@ -164,8 +164,8 @@ def opposite(negated: Iterable[str]) -> tuple[dict[str, float], float]:
     """What is left when all an instruction says is what is not felt: shares and intensity, a table in cues.json."""
     table = lists()["opposites"]
     assert isinstance(table, dict)
-    rows: list[tuple[dict[str, float], float]] = [table.get(name, table["other"]) for name in negated]
-    rows = rows or [table["other"]]
+    known: dict[str, tuple[dict[str, float], float]] = table
+    rows = [known.get(name, known["other"]) for name in negated] or [known["other"]]
     shares = dict.fromkeys(names.EMOTIONS, 0.0)
     for row, _ in rows:
         for name, share in row.items():

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +158,10 @@ def understand(instruction: str) -> Understanding:
         InputError: no text, an empty or an overlong one.
         ModelError: the model that comes with emovoice is missing.
     """
-    return _understood(check_text(instruction, "instruction"))
+    found = _understood(check_text(instruction, "instruction"))
+    # Copies, so that nobody changes the answer that is kept for the next who asks.
+    moments = tuple(replace(moment, weights=dict(moment.weights)) for moment in found.moments)
+    return replace(found, weights=dict(found.weights), moments=moments)
 
 
 def check_text(text: object, field: str) -> str:
@@ -291,9 +294,8 @@ def _plain(text: str) -> Moment:
 
 
 def _styled(moment: Moment, style: cues.Style) -> Moment:
-    return Moment(moment.text, moment.weights, moment.intensity, *style)
+    return replace(moment, rate=style.rate, loudness_db=style.loudness_db, whisper=style.whisper)
 
 
 def _raised(moment: Moment, least: float) -> Moment:
-    intensity = max(moment.intensity, least)
-    return Moment(moment.text, moment.weights, intensity, moment.rate, moment.loudness_db, moment.whisper)
+    return replace(moment, intensity=max(moment.intensity, least))

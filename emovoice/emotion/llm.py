@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class LargeReader:
         if answer is None:
             found = understand(instruction)
             reason = Reason("", "the large model gave no usable answer; the embedded one did", 1.0)
-            return Understanding(**{**found.__dict__, "relied_on": (*found.relied_on, reason)})
+            return replace(found, relied_on=(*found.relied_on, reason))
         return _understanding(instruction, answer)
 
     def _answer(self, instruction: str) -> str:

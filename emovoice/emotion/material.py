@@ -33,7 +33,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 LETTERS = dict(zip("hasfdmuc", EMOTIONS, strict=True))
 """h happy, a angry, s sad, f afraid, d disgusted, m melancholic, u surprised, c calm."""
 
-VARIANTS = {"instruction": 2, "line": 3}
+VARIANTS: dict[Kind, int] = {"instruction": 2, "line": 3}
 """Examples made of each phrase."""
 
 _FILES: dict[Kind, tuple[str, ...]] = {

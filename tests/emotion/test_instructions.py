@@ -171,6 +171,12 @@ def test_any_text_is_some_emotion_and_always_the_same(text: str) -> None:
     assert understand(text) == found
 
 
+def test_an_answer_belongs_to_whom_it_was_given() -> None:
+    first = understand("quite cross")
+    first.weights["angry"] = 0.0  # type: ignore[index]
+    assert understand("quite cross").weights["angry"] > 0.5
+
+
 def test_the_hard_cases() -> None:
     cases = emotion_words.hard_cases()
     wrong = [(case.name, case.wrong) for case in cases if case.wrong]
