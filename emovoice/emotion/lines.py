@@ -6,8 +6,8 @@ that the small model gives a text, the line x_0, earlier lines x_-1, x_-2, ... a
 
     z = z(x_0) + g (sum_{k>=1} lambda rho^(k-1) z(x_-k) + mu z(x_1)),   g = max(g_min, 1 - n / n_0)
 
-n is the number of words of the line: "Fine." means what the scene means, a long line speaks for itself. lambda, rho, mu
-and n_0 were chosen on the exchanges of the validation split.
+n is the number of words of the line: "Fine." means what the scene means, a long line speaks for itself. lambda, rho
+and n_0 were chosen on the exchanges of the validation split, mu by hand.
 
 What the speaker felt is a prior over emotions in valence-arousal-dominance space, in which a character has a resting
 place b (zero, or from the big five) and leaves a state v only slowly:
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 MOST_CONTEXT = 8
 """Lines before and after that are looked at."""
 
-BEFORE = 0.9  # lambda
+BEFORE = 2.5  # lambda
 FADING = 0.6  # rho
 AFTER = 0.3  # mu
-ALONE_WORDS = 8  # n_0
+ALONE_WORDS = 5  # n_0
 LEAST_CONTEXT = 0.05  # g_min
 
 _LINGER = 0.6  # kappa
