@@ -211,7 +211,7 @@ def _words(plan: Plan, studio: Studio, every: Sequence[Source]) -> list[Row]:
 
 def _strength(plan: Plan, studio: Studio, every: Sequence[Source], fitted: Fitted) -> list[Row]:
     """Spearman, range and accuracy by the judge of emotions."""
-    told, systems, ranges, hits = [], [], [], []
+    told, systems, ranges, hits, by_none = [], [], [], [], []
     by_utterance: list[list[float]] = []
     for emotion in plan.emotions:
         k = EMOTIONS.index(emotion)
@@ -226,6 +226,10 @@ def _strength(plan: Plan, studio: Studio, every: Sequence[Source], fitted: Fitte
         ranges.append(float((mean[-1] - mean[0]) / fitted.full[k]))
         heard = [int(fitted.judge.names(studio.difference(s, studio.take(s, emotion, 1.0)))) for s in every]
         hits.append(accuracy(heard, [k] * len(heard)))
+        none = [studio.difference(s, studio.take(s, emotion, 0.0)) for s in every]
+        full = [studio.difference(s, studio.take(s, emotion, 1.0)) for s in every]
+        moved = [int(fitted.judge.names(b - a)) for a, b in zip(none, full, strict=True)]
+        by_none += accuracy(moved, [k] * len(moved))
         steps = ", ".join(f"{value:.2f}" for value in mean)
         told += [
             value_row(systems[-1], len(every), what=f"convert: Spearman by system, {emotion}", note=f"at {steps}"),
@@ -240,6 +244,8 @@ def _strength(plan: Plan, studio: Studio, every: Sequence[Source], fitted: Fitte
         mean_row(per_source, bars["convert_spearman_utterance"]),
         mean_row(ranges, bars["convert_range"], note="of the corpus's own, mean of emotions"),
         mean_row([hit for row in hits for hit in row], bars["convert_accuracy"], note="chance 12.5 %"),
+        mean_row(by_none, what="convert: emotion heard between intensity 0 and 1", unit="%",
+                 note="what mel and vocoder do to any voice does not count"),
         *told,
     ]
 

@@ -109,6 +109,7 @@ def test_an_engine_that_does_as_it_is_told(tmp_path: Path, sources: list[Prompt]
     assert rows[bars["convert_spearman_utterance"]].value > 0.9
     assert 0.8 < rows[bars["convert_range"]].value < 1.3
     assert rows[bars["convert_accuracy"]].value > 0.8
+    assert rows["convert: emotion heard between intensity 0 and 1"].value > 0.8
     assert rows[bars["convert_length"]].value == 1.0
     assert rows[bars["convert_timbre"]].value > 0.95 and abs(rows[bars["convert_timbre_drop"]].value) < 0.05
     assert rows[bars["convert_speed"]].passed
