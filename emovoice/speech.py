@@ -130,7 +130,7 @@ def sentence_seed(seed: int, index: int) -> int:
 def _all_checked(
     chunks: Iterator[np.ndarray], sentence: AnySentence, gain: np.float32
 ) -> Generator[np.ndarray, None, tuple[str, ...]]:
-    """The chunks of a sentence times a gain; returns what its generator returns: warnings that nobody knew before, or None."""
+    """The chunks of a sentence times a gain; returns what its generator does: warnings nobody knew before, or None."""
     while True:
         try:
             chunk = next(chunks)

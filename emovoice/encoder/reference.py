@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from emovoice.encoder.blocks import AttentivePool, ConvNeXt, reverse_gradient, stem
 
+
 @dataclass(frozen=True)
 class ReferenceConfig:
     """Sizes; `speakers` and `emotions` are the classes of the training heads."""
