@@ -72,7 +72,7 @@ def read(
 ) -> tuple[tuple[tuple[S, Style], ...], tuple[str, ...]]:
     """The sentences of a text, each with the style of the tags around it, and the warnings.
 
-    A change of style ends a sentence. Raises InputError as `read_plain`, and for a tag with a value that cannot be used.
+    A change of style ends a sentence. Raises InputError as `read_plain`, and for a tag whose value cannot be used.
     """
     script = tags.parse(text)
     found: list[tuple[S, Style]] = []
