@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from vocoders.harmonic import PitchHead, pitch_of, pulses
 
 _LOUDEST = 100.0
+_SOFT = -2.0  # where the log gains of pulses and noise begin
 _QUIET = -5.0  # where the log gain of what the network writes by itself begins
 _NOISE_SEED = 0
 
@@ -49,9 +50,10 @@ class Vocoder(nn.Module):
         self.filters = nn.Linear(config.dim, 3 * (config.n_fft // 2 + 1)) if config.source else None
         if self.filters is not None:
             nn.init.normal_(self.filters.weight, std=0.02)
-            nn.init.zeros_(self.filters.bias)
+            bins = config.n_fft // 2 + 1
             with torch.no_grad():
-                self.head.out.bias[: config.n_fft // 2 + 1] = _QUIET
+                self.filters.bias.zero_().view(3, bins)[[0, 2]] = _SOFT
+                self.head.out.bias[:bins] = _QUIET
 
     def forward(self, mel: Tensor, pitch_hz: Tensor | None = None, near_hz: Tensor | None = None) -> Tensor:
         """(B, M, T) -> (B, T * hop). `pitch_hz` (B, T), above 0 in every frame, replaces the pitch heard in the mel;
