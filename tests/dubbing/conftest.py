@@ -19,7 +19,7 @@ settings.load_profile("dubbing")
 CUES = """\
 1
 00:00:00,500 --> 00:00:01,800
-ANNA: [angry:0.8] I told you so.
+ANNA: [angry:0.8] I told you so, Bert.
 
 2
 00:00:02,500 --> 00:00:04,000
@@ -30,7 +30,7 @@ BERT: And yet I am here. (sighs)
 ♪ la la la ♪
 
 4
-00:00:05,500 --> 00:00:07,000
+00:00:05,500 --> 00:00:06,700
 ANNA: Then stay a while.
 """
 CAST = {"characters": {"ANNA": "bella", "BERT": {"voice": "george", "emotion": "calm", "gain_db": -3}}}
