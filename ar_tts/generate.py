@@ -10,6 +10,7 @@ Shapes: B requests, R rows (a request has one, or one a beam), P prompt rows, V 
 """
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -82,7 +83,7 @@ class _Job:
     ended: list[tuple[float, _Node | None, bool]] = field(default_factory=list)
 
 
-class _Loop:
+class _Loop(ABC):
     """What single sequences and beams share: cache, positions, forbidden codes, the written history."""
 
     def __init__(self, model: UnifiedVoice, requests: Sequence[Request], sampling: CodeSampling) -> None:
@@ -149,13 +150,13 @@ class _Loop:
         logits[:, self.stop] += torch.tensor(bias, device=self.device).repeat_interleave(self.beams)
         return logits
 
+    @abstractmethod
     def _advance(self, hidden: Tensor, step: int) -> Tensor:
         """Choose the codes (R,) of this step."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _over(self, job: _Job, written: int) -> bool:
         """Whether a request ends here."""
-        raise NotImplementedError
 
     def _at_limit(self, job: _Job, written: int) -> bool:
         return written == (job.request.length.last if job.request.length else self.sampling.max_codes)

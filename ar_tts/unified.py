@@ -16,6 +16,7 @@ K codes, C width.
 """
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -117,7 +118,7 @@ class Teacher:
     latents: Tensor = field(repr=False)
 
 
-class UnifiedVoice(nn.Module):
+class UnifiedVoice(nn.Module, ABC):
     """What both published models share; `unified_voice` builds the one that a configuration describes."""
 
     languages = 0
@@ -141,9 +142,9 @@ class UnifiedVoice(nn.Module):
 
     # ---- who and how ----
 
+    @abstractmethod
     def speaker(self, prompt: Tensor, keep: Tensor | None = None) -> Tensor:
         """What tells a speaker -> (B, N, C)."""
-        raise NotImplementedError
 
     def emotion_features(self, prompt: Tensor, keep: Tensor | None = None) -> Tensor:
         """Content features (B, T, F), and (B, T) False on padding -> (B, 1024)."""
@@ -166,9 +167,9 @@ class UnifiedVoice(nn.Module):
         slots = self.slots(asked).expand(len(speaker), -1, -1)
         return torch.cat([speaker + emotion[:, None], slots], 1)
 
+    @abstractmethod
     def slots(self, asked: Asked | None) -> Tensor:
         """(2, C), the rows of the two duration slots; None leaves the length to the model."""
-        raise NotImplementedError
 
     def text_rows(self, text: Tensor, language: Tensor | None = None) -> Tensor:
         """Framed text (B, L), language (B,) where the model has them -> (B, L, C)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from emovoice.emotion import names
@@ -17,6 +18,7 @@ from emovoice.text import tags
 from emovoice.text.tags import LOUDNESS_DB, RATES, Style
 
 if TYPE_CHECKING:
+    from emovoice.emotion.path import Waypoint
     from emovoice.pipelines import AnySentence
 
     S = TypeVar("S", bound=AnySentence)
@@ -28,6 +30,7 @@ Instruction: TypeAlias = "str | Understanding | None"
 Weights: TypeAlias = tuple[float, ...]
 
 _UNSURE = 0.4
+_SAME = 0.3  # a weight that changes by less within a sentence is not worth a warning
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ def is_auto(emotion: object) -> bool:
     return isinstance(emotion, str) and emotion.strip().casefold() == AUTO
 
 
-def check(emotion: object, instruction: Instruction, emotion_audio: object) -> None:
+def check(emotion: object, instruction: Instruction, **recording: object) -> None:
     """Refuse a request that says twice what is to be felt. Raises InputError."""
-    given = {"emotion": emotion, "instruction": instruction, "emotion_audio": emotion_audio}
+    given = {"emotion": emotion, "instruction": instruction, **recording}
     asked = [name for name, value in given.items() if value is not None]
     if isinstance(instruction, str) and not instruction.strip():
         raise InputError("the instruction is empty", field="instruction", value=instruction,
@@ -90,6 +93,8 @@ def deliveries(
     instruction: Instruction = None,
     auto: bool = False,
     intensity: float | None = None,
+    points: Sequence[Waypoint] = (),
+    length_s: float = 0.0,
 ) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
     """One delivery a sentence, and what there is to say about them.
 
@@ -99,14 +104,18 @@ def deliveries(
         instruction: words, or what was understood of them.
         auto: find the emotion of each sentence in it and its neighbours.
         intensity: 0..1, what an instruction's or line's own intensity is multiplied by; None for 1.
+        points: emotions at points in time, instead of any of these; see `emovoice.emotion.path.waypoints`.
+        length_s: how long all sentences take together, by which the times of points are told.
     """
     factor = names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
     warnings: tuple[str, ...] = ()
     if instruction is not None:
         found = understand(instruction) if isinstance(instruction, str) else instruction
-        base, warnings = _instructed(found, [len(sentence.text) for sentence, _ in spoken]), _doubts(found)
+        base, warnings = _instructed(found, [len(sentence.text) for sentence, _ in spoken]), doubts(found)
     elif auto:
         base = _from_lines([sentence.text for sentence, _ in spoken])
+    elif points:
+        (base, warnings), factor = _passing(points, [len(sentence.text) for sentence, _ in spoken], length_s), 1.0
     else:
         base, factor = (Delivery(weights),) * len(spoken), 1.0
     styled = tuple(_styled(_scaled(each, factor), style) for each, (_, style) in zip(base, spoken, strict=True))
@@ -127,6 +136,22 @@ def _instructed(found: Understanding, lengths: Sequence[int]) -> tuple[Delivery,
     return tuple(Delivery(each, stage.rate, stage.loudness_db) for each, stage in zip(weights, stages, strict=True))
 
 
+def _passing(
+    points: Sequence[Waypoint], lengths: Sequence[int], length_s: float
+) -> tuple[tuple[Delivery, ...], tuple[str, ...]]:
+    """Each sentence with the mean of what lies on its stretch of time, shared out by the length of the texts."""
+    from emovoice.emotion.path import weights_within
+
+    ends = [0, *accumulate(max(1, length) for length in lengths)]
+    spans = [(a * length_s / ends[-1], b * length_s / ends[-1]) for a, b in pairwise(ends)]
+    weights = weights_within(points, spans)
+    changed = weights.max(1) - weights.min(1)
+    base = tuple(Delivery(tuple(row)) for row in weights.mean(1).tolist())
+    if changed.max() <= _SAME:
+        return base, ()
+    return base, ("the emotion changes within a sentence, which is spoken with the mean",)
+
+
 def _from_lines(texts: Sequence[str]) -> tuple[Delivery, ...]:
     from emovoice.emotion.lines import understand_lines
 
@@ -134,15 +159,16 @@ def _from_lines(texts: Sequence[str]) -> tuple[Delivery, ...]:
     return tuple(Delivery(tuple(each.emotion[name] for name in names.EMOTIONS)) for each in found)
 
 
-def _doubts(found: Understanding) -> tuple[str, ...]:
-    doubts = []
+def doubts(found: Understanding) -> tuple[str, ...]:
+    """What there is to say about an instruction that was not understood, or hardly."""
+    said = []
     if found.not_understood:
-        doubts.append(f"not understood in the instruction: {', '.join(found.not_understood)}")
+        said.append(f"not understood in the instruction: {', '.join(found.not_understood)}")
     if found.confidence < _UNSURE:
-        doubts.append(
+        said.append(
             f"the instruction was hardly understood (confidence {found.confidence:.2f}); see emovoice explain"
         )
-    return tuple(doubts)
+    return tuple(said)
 
 
 def _scaled(delivery: Delivery, factor: float) -> Delivery:

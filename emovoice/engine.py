@@ -17,6 +17,8 @@ import numpy as np
 from emovoice import delivery, timing
 from emovoice.audio import Audio, Source, read_audio
 from emovoice.emotion import names
+from emovoice.emotion.instructions import understand
+from emovoice.emotion.path import is_curve, waypoints
 from emovoice.errors import InputError, LengthError
 from emovoice.limits import DEFAULT_LIMITS, Limits
 from emovoice.models import chosen_model
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     from emovoice.text.tags import Style
 
 Timbre: TypeAlias = "Voice | Source | None"
-Emotion: TypeAlias = "str | Sequence[float] | Mapping[str, float] | np.ndarray | None"
-
-Keyframes: TypeAlias = "Sequence[tuple[float, Emotion, float | None]]"
+SteadyEmotion: TypeAlias = "str | Sequence[float] | Mapping[str, float] | np.ndarray | None"
+Keyframes: TypeAlias = "Sequence[tuple[float, SteadyEmotion, float | None]]"
+Emotion: TypeAlias = "SteadyEmotion | Keyframes | EmotionCurve"
 
 LARGEST_SEED = 2**63 - 1
 
@@ -88,7 +90,8 @@ class Engine:
                 samples at 24 kHz, or (samples, rate)), or None for the default voice.
             emotion: a name ("angry", "joy", "awe", ...), eight weights, valence, arousal and dominance, a mapping from
                 names to weights, or None for neutral; see `emovoice.emotion.names.parse`. "auto" finds each
-                sentence's in the text; see `emovoice.emotion.lines`.
+                sentence's in the text; see `emovoice.emotion.lines`. Keyframes [(seconds, emotion, intensity), ...] or
+                an `EmotionCurve` over the whole give each sentence the mean of its stretch of time.
             intensity: how much of it, 0..1. None means 0.7 for an emotion given by name and 1.0 for weights
                 or a recording; what an instruction or "auto" finds is multiplied by it.
             emotion_audio: a recording whose emotion is taken over, instead of `emotion`. An intensity below 1
@@ -135,11 +138,14 @@ class Engine:
         asked = timing.asked_samples(duration_s, self.pipeline.sample_rate)
         if accent is not None:
             check_accent(accent)
-        delivery.check(emotion, instruction, emotion_audio)
+        delivery.check(emotion, instruction, emotion_audio=emotion_audio)
         voice = self.voice(timbre)
         spoken, reading_warnings = delivery.read(text, partial(self.pipeline.read, accent=accent or voice.accent))
         who, voice_warnings = self.pipeline.who(voice)
-        wanted, how, delivery_warnings = self._deliveries(text, spoken, emotion, intensity, emotion_audio, instruction)
+        length_s = None if duration_s is None else float(duration_s)
+        wanted, how, delivery_warnings = self._deliveries(
+            text, spoken, who, emotion, intensity, emotion_audio, instruction, length_s
+        )
         manners, emotion_warnings = self._manners(who, wanted, how, seed)
         sentences = tuple(sentence for sentence, _ in spoken)
         lengths, gaps, pace_warnings = self._share_out(sentences, who, manners, how, asked)
@@ -154,7 +160,7 @@ class Engine:
             emotions=manners,
             gains_db=tuple(each.loudness_db for each in how),
             seed=seed,
-            asked_s=None if duration_s is None else float(duration_s),
+            asked_s=length_s,
             voice=voice.name,
             warnings=(*warnings, *reading_warnings, *pace_warnings),
         )
@@ -176,21 +182,17 @@ class Engine:
         voice = self.voice(timbre)
         spoken, _ = delivery.read(text, partial(self.pipeline.read, accent=accent or voice.accent))
         who, _ = self.pipeline.who(voice)
-        wanted, how, _ = self._deliveries(text, spoken, emotion, intensity, None, None)
-        manners, _ = self._manners(who, wanted, how, 0)
-        rate = self.pipeline.sample_rate
-        samples = (len(spoken) - 1) * round(self.pipeline.gap_s * rate)
-        for (sentence, _), manner, each in zip(spoken, manners, how, strict=True):
-            samples += self._free(sentence, who, manner, each.rate)
-        return samples / rate
+        wanted, how, _ = self._deliveries(text, spoken, who, emotion, intensity)
+        return self._length_s(spoken, who, wanted, how)
 
     def convert(
         self,
         source: Source,
-        emotion: Emotion | Keyframes | EmotionCurve = None,
+        emotion: Emotion = None,
         intensity: float | None = None,
         *,
         reference: Source | None = None,
+        instruction: Instruction = None,
         timbre: Timbre = None,
         duration_s: float | None = None,
         tempo: bool = False,
@@ -206,6 +208,8 @@ class Engine:
             intensity: how far the way goes from the recording's own emotion (0) to this one (1). None means 0.7 for an
                 emotion given by name and 1.0 for weights or a reference.
             reference: a recording whose emotion is taken over, instead of `emotion`; whoever speaks, in any language.
+            instruction: the emotion in plain words, instead of `emotion`, as in `synthesize`; a sequence ("starts
+                calm, ends shouting") is spread over the recording. What it says of pace and level plays no part.
             timbre: who speaks, as in `synthesize`; None for the speaker of the recording.
             duration_s: how long the result shall last, seconds; None for as long as the recording.
             tempo: whether the emotion may change how fast each sound is spoken. Without `duration_s` the length then
@@ -224,19 +228,20 @@ class Engine:
             LengthError: it cannot be spoken in `duration_s`.
         """
         conversion = self.convert_stream(
-            source, emotion, intensity, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo,
-            seed=seed, decoding=decoding,
+            source, emotion, intensity, reference=reference, instruction=instruction, timbre=timbre,
+            duration_s=duration_s, tempo=tempo, seed=seed, decoding=decoding,
         )  # fmt: skip
         return conversion.collect()
 
     def convert_stream(
         self,
         source: Source | Iterable[np.ndarray],
-        emotion: Emotion | Keyframes | EmotionCurve = None,
+        emotion: Emotion = None,
         intensity: float | None = None,
         *,
         rate: int | None = None,
         reference: Source | None = None,
+        instruction: Instruction = None,
         timbre: Timbre = None,
         duration_s: float | None = None,
         tempo: bool = False,
@@ -253,20 +258,21 @@ class Engine:
         from emovoice.conversion import converter, target
         from emovoice.conversion.source import open_source
         from emovoice.conversion.stream import Conversion, Request
-        from emovoice.emotion.path import waypoints
 
         model = self.pipeline.converter()
         how = converter.checked(decoding or converter.Decoding())
         seed = _check_seed(seed)
         timing.asked_samples(duration_s, self.pipeline.sample_rate)
-        if emotion is not None and reference is not None:
-            raise InputError("an emotion and a recording of one are given", field="emotion", value=emotion,
-                             remedy="Give emotion or reference, not both.")
-        if emotion is None and reference is None and timbre is None and duration_s is None:
+        delivery.check(emotion, instruction, reference=reference)
+        if all(given is None for given in (emotion, instruction, reference, timbre, duration_s)):
             raise InputError("there is nothing to do", field="emotion", value=None,
-                             remedy="Give an emotion, a reference, a timbre or a duration.")
+                             remedy="Give an emotion, an instruction, a reference, a timbre or a duration.")
         own = None if timbre is None else np.array(self.voice(timbre).timbre)
         notes: tuple[str, ...] = ()
+        if instruction is not None:
+            understood = understand(instruction) if isinstance(instruction, str) else instruction
+            emotion = understood.curve if len(understood.moments) > 1 else understood.emotion
+            notes = delivery.doubts(understood)
         if reference is not None:
             factor = names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
             heard = read_audio(reference, limits=self.limits)
@@ -342,12 +348,19 @@ class Engine:
         self,
         text: str,
         spoken: tuple[tuple[AnySentence, Style], ...],
+        who: Any,
         emotion: Emotion,
         intensity: float | None,
-        emotion_audio: Source | None,
-        instruction: Instruction,
+        emotion_audio: Source | None = None,
+        instruction: Instruction = None,
+        asked_s: float | None = None,
     ) -> tuple[EmotionRequest, tuple[Delivery, ...], tuple[str, ...]]:
         """What is asked of all sentences that no weights are found for, a delivery for each, and warnings."""
+        if is_curve(emotion):
+            neutral, _ = delivery.deliveries(spoken, names.NEUTRAL)
+            length_s = asked_s or self._length_s(spoken, who, EmotionRequest(), neutral)
+            points = waypoints(emotion, intensity, length_s)
+            return EmotionRequest(), *delivery.deliveries(spoken, points=points, length_s=length_s)
         auto = delivery.is_auto(emotion)
         if emotion_audio is not None:
             factor = names.check_intensity(intensity, default=names.GIVEN_INTENSITY)
@@ -372,6 +385,21 @@ class Engine:
                 made[each.weights], notes = self.pipeline.how(who, asked, seed, self.limits)
                 warnings.update(dict.fromkeys(notes))
         return tuple(made[each.weights] for each in how), tuple(warnings)
+
+    def _length_s(
+        self,
+        spoken: tuple[tuple[AnySentence, Style], ...],
+        who: Any,
+        wanted: EmotionRequest,
+        how: Sequence[Delivery],
+    ) -> float:
+        """Seconds that the sentences and the gaps between them take by themselves."""
+        manners, _ = self._manners(who, wanted, how, 0)
+        rate = self.pipeline.sample_rate
+        samples = (len(spoken) - 1) * round(self.pipeline.gap_s * rate)
+        for (sentence, _), manner, each in zip(spoken, manners, how, strict=True):
+            samples += self._free(sentence, who, manner, each.rate)
+        return samples / rate
 
     def _free(self, sentence: AnySentence, who: Any, manner: Any, pace: float) -> int:
         """Samples that a sentence takes by itself at a pace, its pauses at their length."""
@@ -461,10 +489,11 @@ def stream(
 
 def convert(
     source: Source,
-    emotion: Emotion | Keyframes | EmotionCurve = None,
+    emotion: Emotion = None,
     intensity: float | None = None,
     *,
     reference: Source | None = None,
+    instruction: Instruction = None,
     timbre: Timbre = None,
     duration_s: float | None = None,
     tempo: bool = False,
@@ -475,18 +504,19 @@ def convert(
 ) -> Audio:
     """`Engine.convert` on a model that is loaded on first use and kept."""
     return shared_engine(model, device).convert(
-        source, emotion, intensity, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo, seed=seed,
-        decoding=decoding,
+        source, emotion, intensity, reference=reference, instruction=instruction, timbre=timbre, duration_s=duration_s,
+        tempo=tempo, seed=seed, decoding=decoding,
     )  # fmt: skip
 
 
 def convert_stream(
     source: Source | Iterable[np.ndarray],
-    emotion: Emotion | Keyframes | EmotionCurve = None,
+    emotion: Emotion = None,
     intensity: float | None = None,
     *,
     rate: int | None = None,
     reference: Source | None = None,
+    instruction: Instruction = None,
     timbre: Timbre = None,
     duration_s: float | None = None,
     tempo: bool = False,
@@ -497,8 +527,8 @@ def convert_stream(
 ) -> Conversion:
     """`Engine.convert_stream` on a model that is loaded on first use and kept."""
     return shared_engine(model, device).convert_stream(
-        source, emotion, intensity, rate=rate, reference=reference, timbre=timbre, duration_s=duration_s, tempo=tempo,
-        seed=seed, decoding=decoding,
+        source, emotion, intensity, rate=rate, reference=reference, instruction=instruction, timbre=timbre,
+        duration_s=duration_s, tempo=tempo, seed=seed, decoding=decoding,
     )  # fmt: skip
 
 

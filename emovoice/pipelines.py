@@ -6,6 +6,7 @@ models, a prompt and an emotion of the speaker for the published ones. Importing
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class AnySentence(Protocol):
         """(where, seconds) of the silences that were asked for."""
 
 
-class VectorPipeline:
+class VectorPipeline(ABC):
     """What the engine asks, of models to which a voice is a vector (192,) and an emotion one of (256,)."""
 
     sample_rate: int = waveform.SAMPLE_RATE_HZ
@@ -75,13 +76,13 @@ class VectorPipeline:
     reads_words = False
     """Whether `how` takes an emotion in words; otherwise they are read by `emovoice.emotion`."""
 
+    @abstractmethod
     def embed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 mono at 24 kHz -> timbre (192,), emotion (256,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emotion_vector(self, weights: Sequence[float]) -> np.ndarray:
         """Eight weights in 0..1 -> (256,)."""
-        raise NotImplementedError
 
     def read(self, text: str, accent: Accent) -> tuple[tuple[Any, ...], tuple[str, ...]]:
         """The sentences of a text, and warnings. Raises InputError."""

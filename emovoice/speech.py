@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from emovoice.audio import Audio
+from emovoice.chunks import Chunks
 from emovoice.errors import ModelError
 from emovoice.pipelines import AnySentence
-from emovoice.writing import peak_warnings
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +42,7 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-class Speech(Iterator[np.ndarray]):
+class Speech(Chunks):
     """Chunks of float32 samples `(N,)`; what `stream()` returns.
 
     Only the chunk at hand is in memory, however long the text. To go through it once:
@@ -63,53 +61,22 @@ class Speech(Iterator[np.ndarray]):
     """
 
     def __init__(self, pipeline: Any, plan: Plan, spent_s: float = 0.0) -> None:
-        self.rate = pipeline.sample_rate
+        super().__init__(pipeline.sample_rate, plan.asked_s, spent_s)
         self.voice = plan.voice
-        self.asked_s = plan.asked_s
         self.sentences = len(plan.sentences)
         self.sentences_done = 0
+        self._pipeline, self._plan = pipeline, plan
         self._plan_warnings = plan.warnings
-        self._samples = 0
-        self._peak = 0.0
-        self._spent_s = spent_s
-        self._chunks = self._speak(pipeline, plan)
 
-    def __next__(self) -> np.ndarray:
-        start = time.perf_counter()
-        try:
-            chunk = next(self._chunks)
-        finally:
-            self._spent_s += time.perf_counter() - start
-        self._samples += len(chunk)
-        self._peak = max(self._peak, float(np.abs(chunk).max(initial=0.0)))
-        return chunk
+    def _notes(self) -> tuple[str, ...]:
+        return self._plan_warnings
 
-    @property
-    def duration_s(self) -> float:
-        """Seconds of speech so far."""
-        return self._samples / self.rate
-
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds spent making a second of speech, so far; what is done between chunks does not count."""
-        return self._spent_s / self.duration_s if self._samples else 0.0
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What there is to say so far; complete after the last chunk."""
-        return self._plan_warnings + peak_warnings(self._peak)
-
-    def collect(self) -> Audio:
-        """All that is left, as one `Audio`."""
-        chunks = list(self)
-        samples = np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.float32)
-        return Audio(samples, self.rate, self.asked_s, self.real_time_factor, self.warnings)
-
-    def _speak(self, pipeline: Any, plan: Plan) -> Iterator[np.ndarray]:
+    def _made(self) -> Iterator[np.ndarray]:
+        plan = self._plan
         for index, sentence in enumerate(plan.sentences):
             if index:
                 yield np.zeros(plan.gap_samples[index - 1], dtype=np.float32)
-            chunks = pipeline.speak(
+            chunks = self._pipeline.speak(
                 sentence,
                 plan.timbre,
                 plan.emotions[index],

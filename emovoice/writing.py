@@ -173,6 +173,7 @@ class _Spool:
             raise OutputError("there are no samples to write", field="samples", value=0)
 
     def encode(self, file: BinaryIO, rate: int, kind: tuple[str, str]) -> None:
+        """Write what was spooled in a container and encoding of libsndfile, marked, quieter where it would clip."""
         container, encoding = kind
         gain = _HIGHEST_PEAK / self.peak if self.peak > 1 else 1.0
         self._file.seek(0)

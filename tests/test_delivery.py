@@ -7,6 +7,8 @@ import pytest
 
 from emovoice import delivery
 from emovoice.emotion import names, understand
+from emovoice.emotion.curve import EmotionCurve, Keyframe
+from emovoice.emotion.path import waypoints
 from emovoice.engine import Engine
 from emovoice.errors import InputError
 from emovoice.text import Sentence, read
@@ -39,6 +41,18 @@ def test_a_tag_decides_against_the_request() -> None:
 def test_auto_reads_each_line() -> None:
     found = weights("Get out of my house, you liar! The bus leaves at ten o'clock from the station.", auto=True)
     assert max(found[0], key=found[0].__getitem__) == "angry" and max(found[1], key=found[1].__getitem__) == "calm"
+
+
+def test_a_curve_gives_each_sentence_its_stretch_of_time() -> None:
+    points = waypoints([(0.0, "sad", 0.2), (2.0, "sad", 0.2), (2.0, "happy", 0.9)], None)
+    equal = "This is one two. This is one two."
+    first, second = weights(equal, points=points, length_s=4.0)
+    assert first == {"sad": pytest.approx(0.2)} and second == {"happy": pytest.approx(0.9)}
+    spoken, _ = delivery.read(equal, plain)
+    assert not delivery.deliveries(spoken, points=points, length_s=4.0)[1]
+    (mixed, _), warnings = delivery.deliveries(spoken, points=points, length_s=6.0)
+    assert mixed.weights is not None and 0 < mixed.weights[names.EMOTIONS.index("happy")] < 0.45
+    assert any("within a sentence" in warning for warning in warnings)
 
 
 def test_intensity_scales_what_was_understood() -> None:
@@ -79,6 +93,19 @@ def test_the_engine_speaks_each_sentence_its_own_way(fake_engine: Engine) -> Non
     assert len(plain.samples) == len(mixed.samples) and not np.array_equal(plain.samples, mixed.samples)
     understood = fake_engine.synthesize("One. Two.", instruction=understand("starts calm, ends furious"))
     assert np.array_equal(understood.samples, mixed.samples)
+
+
+def test_a_curve_in_seconds_and_one_over_the_whole_are_spoken(fake_engine: Engine) -> None:
+    calm, angry = {"calm": 1.0}, {"angry": 1.0}
+    whole = EmotionCurve((Keyframe(0.0, calm, 0.3), Keyframe(0.5, calm, 0.3), Keyframe(0.51, angry, 1.0)))
+    asked: list[Any] = [None, "angry", [(0.0, "calm", 0.3), (0.5, "calm", 0.3), (0.51, "angry", 1.0)], whole]
+    made = [fake_engine.synthesize("One. Two.", emotion=emotion, duration_s=1.0).samples for emotion in asked]
+    assert all(len(samples) == fakes.FakePipeline.sample_rate for samples in made)
+    assert np.array_equal(made[2], made[3]), "half a second is half of a second"
+    assert not np.array_equal(made[2], made[0]) and not np.array_equal(made[2], made[1])
+    assert fake_engine.estimate("One. Two.", emotion=whole) > 0
+    with pytest.raises(InputError):
+        fake_engine.stream("One. Two.", emotion=[(1.0, "sad", 0.5), (0.0, "sad", 0.5)])
 
 
 def test_tags_change_length_and_level(fake_engine: Engine) -> None:

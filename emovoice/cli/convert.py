@@ -19,6 +19,7 @@ _EPILOG = """\
 examples:
   emovoice convert in.wav -o out.wav --emotion sad --intensity 0.6
   emovoice convert in.wav -o out.wav --reference emotional.wav
+  emovoice convert in.wav -o out.wav --instruction "starts calm, ends furious"
   emovoice convert in.wav -o out.wav --emotion happy --voice other.wav
   emovoice convert in.wav -o out.wav --curve "0:calm:0.2, 2.5:angry:0.9"
   emovoice convert in.wav -o out.wav --emotion 0.3,0,0,0,0,0,0.4,0
@@ -44,6 +45,7 @@ def add(subparsers: Any) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--emotion", metavar="E", help="a name such as anger, or eight numbers 0..1 with commas")
     which.add_argument("--reference", metavar="FILE", help="a recording whose emotion is taken over")
+    which.add_argument("--instruction", metavar="WORDS", help="the emotion in plain words, also as a sequence")
     which.add_argument("--curve", metavar="C", help='"SECONDS:EMOTION:INTENSITY, ...", times rising')
     parser.add_argument("--intensity", type=float, metavar="X", help="how far to go there, 0..1 (default: 0.7)")
     parser.add_argument("--voice", metavar="V", help="another voice: a name, a saved voice or a recording")
@@ -94,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
                 "model": args.model,
                 "emotion": args.emotion or args.curve,
                 "reference": args.reference,
+                "instruction": args.instruction,
                 "warnings": list(conversion.warnings),
             }
         )
@@ -129,6 +132,7 @@ def _start(args: argparse.Namespace, curve: list[tuple[float, str, float]] | Non
         curve if curve is not None else args.emotion,
         args.intensity,
         reference=args.reference,
+        instruction=args.instruction,
         timbre=args.voice,
         duration_s=args.duration,
         tempo=args.tempo,

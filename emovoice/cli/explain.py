@@ -98,7 +98,7 @@ def _sentences(text: str, args: argparse.Namespace) -> dict[str, Any]:
     if not text.strip():
         raise InputError("the text is empty", field="text", value=text, remedy="Give something to say.")
     auto = args.instruction is None and (args.emotion is None or delivery.is_auto(args.emotion))
-    delivery.check(args.emotion, args.instruction, None)
+    delivery.check(args.emotion, args.instruction)
     instruction = None if args.instruction is None else _understand(args.instruction, args.llm)
     spoken, warnings = delivery.read(text, _read)
     weights = None if auto or instruction is not None else names.parse(args.emotion, args.intensity)

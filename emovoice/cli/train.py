@@ -10,8 +10,8 @@ from typing import Any
 from emovoice.errors import InputError
 
 PARTS = (
-    "tokenizer", "reference", "features", "directions", "t2s", "prior", "flow", "vocoder", "content", "prosody",
-    "score", "export", "calibration",
+    "tokenizer", "reference", "features", "directions", "t2s", "spoken", "prior", "flow", "vocoder", "content",
+    "prosody", "score", "export", "calibration",
 )  # fmt: skip
 
 _EPILOG = """\
@@ -21,6 +21,7 @@ examples, in order:
   emovoice train features  --corpus corpus --runs runs
   emovoice train directions --corpus corpus --runs runs
   emovoice train t2s       --corpus corpus --runs runs --minutes 30
+  emovoice train spoken    --corpus corpus --runs runs
   emovoice train prior     --corpus corpus --runs runs --minutes 30
   emovoice train flow      --corpus corpus --runs runs --minutes 60
   emovoice train vocoder   --corpus corpus --runs runs --minutes 90

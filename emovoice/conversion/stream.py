@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import numpy as np
 import soxr
 
 from emovoice import waveform
-from emovoice.audio import Audio
+from emovoice.chunks import Chunks
 from emovoice.conversion.pieces import Joiner, Piece, free_length, pieces, shared_length
 from emovoice.conversion.source import Incoming
 from emovoice.conversion.target import Target
@@ -19,7 +18,6 @@ from emovoice.emotion import prosody
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ
 from emovoice.errors import ModelError
 from emovoice.speech import sentence_seed
-from emovoice.writing import peak_warnings
 
 if TYPE_CHECKING:
     from emovoice.conversion.converter import Converter, Decoding, Heard
@@ -46,7 +44,7 @@ class Request:
     decoding: Decoding
 
 
-class Conversion(Iterator[np.ndarray]):
+class Conversion(Chunks):
     """Chunks of float32 samples, (n,) of one channel and (n, C) of more, at the source's rate.
 
     Only a few seconds are in memory, however long the source.
@@ -58,50 +56,19 @@ class Conversion(Iterator[np.ndarray]):
     """
 
     def __init__(self, converter: Converter, incoming: Incoming, request: Request, spent_s: float = 0.0) -> None:
-        self.rate, self.channels, self.asked_s = incoming.rate, incoming.channels, request.asked_s
+        super().__init__(incoming.rate, request.asked_s, spent_s, incoming.channels)
         self._converter, self._incoming, self._request = converter, incoming, request
-        self._notes: list[str] = []
-        self._frames, self._peak, self._spent_s = 0, 0.0, spent_s
+        self._found: list[str] = []
         self._timbre: np.ndarray | None = None
         self._emotion: np.ndarray | None = None
         self._alike = self._differs = self._unclear_s = 0.0
-        self._chunks = self._run()
 
-    def __next__(self) -> np.ndarray:
-        start = time.perf_counter()
-        try:
-            chunk = next(self._chunks)
-        finally:
-            self._spent_s += time.perf_counter() - start
-        self._frames += len(chunk)
-        self._peak = max(self._peak, float(np.abs(chunk).max(initial=0.0)))
-        return chunk
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds so far."""
-        return self._frames / self.rate
-
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds spent making a second, so far; what is done between chunks does not count."""
-        return self._spent_s / self.duration_s if self._frames else 0.0
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What there is to say so far; complete after the last chunk."""
-        return (*self._incoming.notes, *self._notes, *peak_warnings(self._peak))
-
-    def collect(self) -> Audio:
-        """All that is left, as one `Audio`."""
-        chunks = list(self)
-        empty = np.zeros(0 if self.channels == 1 else (0, self.channels), np.float32)
-        samples = np.concatenate(chunks) if chunks else empty
-        return Audio(samples, self.rate, self.asked_s, self.real_time_factor, self.warnings)
+    def _notes(self) -> tuple[str, ...]:
+        return (*self._incoming.notes, *self._found)
 
     # ---- the way of the samples --------------------------------------------------------------------------
 
-    def _run(self) -> Iterator[np.ndarray]:
+    def _made(self) -> Iterator[np.ndarray]:
         """Convert piece by piece, at 24 kHz inside; cut or fill the end to the very length that is due."""
         back = _Resampler(RATE_HZ, self.rate)
         given = 0
@@ -116,7 +83,7 @@ class Conversion(Iterator[np.ndarray]):
             out = np.pad(out, (0, max(due - given - len(out), 0)))
         if len(out):
             yield self._incoming.all_channels(out)
-        self._notes += self._remarks(given + len(out))
+        self._found += self._remarks(given + len(out))
 
     def _due(self) -> int | None:
         """Frames that the output shall have in all; None while or where nobody knows."""
@@ -198,8 +165,8 @@ class Conversion(Iterator[np.ndarray]):
         return heard
 
     def _note(self, message: str) -> None:
-        if not any(note.split(" from ")[0] == message.split(" from ")[0] for note in self._notes):
-            self._notes.append(message)
+        if not any(note.split(" from ")[0] == message.split(" from ")[0] for note in self._found):
+            self._found.append(message)
 
     def _remarks(self, frames: int) -> list[str]:
         """What can only be said at the end."""

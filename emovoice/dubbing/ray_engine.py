@@ -74,6 +74,7 @@ class Ray:
         self._data.DataContext.get_current().enable_progress_bars = False
 
     def speak(self, requests: Sequence[Request]) -> Iterator[Taken]:
+        """Takes as they come, in any order. Raises ModelError where the cluster gives up."""
         if not requests:
             return
         count = min(len(requests), self._workers or max(1, int(self._ray.cluster_resources().get("CPU", 1))))

@@ -60,6 +60,7 @@ class Pool:
         self._pool: ProcessPoolExecutor | None = None
 
     def speak(self, requests: Sequence[Request]) -> Iterator[Taken]:
+        """Takes as they come, in any order. Raises ModelError where a worker dies."""
         if self._pool is None and len(requests) < _FEWEST_FOR_POOL:
             yield from self._here.speak(requests)
             return

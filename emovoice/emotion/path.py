@@ -1,4 +1,4 @@
-"""Emotions over seconds: what `convert` is asked for, as points to pass at given times, and the way between them.
+"""Emotions over seconds: points to pass at given times, and the way between them.
 
 A point is a mixture of the eight (none for neutral) and an intensity. Between points the embeddings are interpolated,
 and smoothed over 150 ms, so that a jump is heard as a quick change and not as a click.
@@ -64,6 +64,11 @@ def waypoints(emotion: Any, intensity: float | None, length_s: float | None = No
     return (_mixed(0.0, emotion, intensity),)
 
 
+def is_curve(emotion: object) -> bool:
+    """Whether this emotion changes over time."""
+    return isinstance(emotion, EmotionCurve) or is_keyframes(emotion)
+
+
 def is_keyframes(emotion: object) -> bool:
     """Whether this is a list of (seconds, emotion, intensity)."""
     return (isinstance(emotion, Sequence) and not isinstance(emotion, str) and len(emotion) > 0
@@ -94,6 +99,15 @@ def _mixed(t_s: float, emotion: Any, intensity: float | None) -> Waypoint:
 
 def _scaled(point: Waypoint, factor: float) -> Waypoint:
     return Waypoint(point.t_s, point.shares, point.intensity * factor)
+
+
+def weights_within(points: Sequence[Waypoint], spans_s: Sequence[tuple[float, float]]) -> np.ndarray:
+    """(S, 16, 8): the weights of the eight on the way, at 16 moments of each span (start, end) in seconds."""
+    times_s = np.array([point.t_s for point in points])
+    weights = np.array([point.shares for point in points]) * np.array([[point.intensity] for point in points])
+    moments = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    at_s = np.array([start + (end - start) * moments for start, end in spans_s])
+    return np.stack([np.interp(at_s, times_s, column) for column in weights.T], -1)
 
 
 def along(times_s: np.ndarray, vectors: np.ndarray, at_s: np.ndarray) -> np.ndarray:

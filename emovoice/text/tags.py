@@ -127,6 +127,7 @@ class _Parser:
         self.warnings: dict[str, None] = {}
 
     def script(self) -> Script:
+        """The stretches of the text with their styles, and warnings."""
         at = 0
         for match in _TAG.finditer(self.text):
             if not self._is_tag(match):

@@ -1,7 +1,7 @@
-"""What the trained encoders see in a corpus: codes, timbre and emotion of every item; which of them to train with."""
+"""What the trained parts make of a corpus: codes, timbre and emotion of every item; which of them to train with."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +11,28 @@ from emovoice.corpus.plan import EMOTIONS
 from emovoice.emotion.space import EmotionSpace
 from emovoice.training.data import Utterance
 
+SPOKEN_SHARE = 0.5  # of crops whose codes are the transformer's, which the decoder is given in use
 _NEAR = 0.12  # two items of one emotion count as equally intense within this
 
 
 @dataclass
 class Features:
-    """Per item id: codes (K,), timbre (192,), emotion (256,)."""
+    """Per item id: codes (K,), timbre (192,), emotion (256,); once there is a transformer also the codes that it would
+    write instead, `spoken` (K,)."""
 
     codes: dict[str, np.ndarray] = field(default_factory=dict)
     timbre: dict[str, np.ndarray] = field(default_factory=dict)
     emotion: dict[str, np.ndarray] = field(default_factory=dict)
+    spoken: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def codes_of(self, name: str, rng: np.random.Generator) -> np.ndarray:
+        """(K,) codes to make a mel from: the tokenizer's, or as often those that the transformer would write."""
+        spoken = self.spoken.get(name)
+        return self.codes[name] if spoken is None or rng.random() >= SPOKEN_SHARE else spoken
 
     def save(self, path: Path) -> None:
         """As safetensors, beside and then renamed."""
-        parts = {"codes": self.codes, "timbre": self.timbre, "emotion": self.emotion}
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
         flat = {f"{name}/{key}": np.ascontiguousarray(a) for name, part in parts.items() for key, a in part.items()}
         save_file(flat, path.with_suffix(".partial"))
         path.with_suffix(".partial").rename(path)

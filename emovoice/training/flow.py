@@ -77,7 +77,7 @@ class Crops:
             part = self._mel(u)[:, first : first + frames].T.astype(np.float32)
             mel.append(part)
             mask.append(np.ones(len(part), bool))
-            codes.append(self.features.codes[u.id][start:stop])
+            codes.append(self.features.codes_of(u.id, rng)[start:stop])
             pitch.append(bin_to_pitch(pitch_to_bin(u.pitch_hz[start:stop])))
             level.append(scaled_level(bin_to_level(level_to_bin(u.level_db[start:stop]))).astype(np.float32))
             phones.append(windows(classes_of_text(u.text), u.pointer[start:stop]))

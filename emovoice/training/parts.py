@@ -1,8 +1,8 @@
 """`emovoice train PART`: which data, configuration and losses belong to which part, and how the parts become a bundle.
 
 Order: tokenizer, reference, then `features` (what both see in the corpus) and `directions` (the emotion space), then
-t2s, prior, flow (around its guess) and vocoder (on the prior's mel as well); for conversion content, prosody and score;
-then `export`, and `calibration` on what was exported.
+t2s, `spoken` (the codes it would write), prior, flow (around its guess) and vocoder (on the prior's mel as well); for
+conversion content, prosody and score; then `export`, and `calibration` on what was exported.
 """
 from __future__ import annotations
 
@@ -122,6 +122,16 @@ def train_t2s(studio: Studio) -> None:
     training.train(items, load_scores(studio.corpus), held)
 
 
+def make_spoken(studio: Studio) -> None:
+    """The codes that the transformer would write for every item, added to the features: the decoder learns from them
+    too."""
+    trained, held, features, prompts = _prompted(studio)
+    training = TextToCodesTraining(studio.runs / "t2s", Budget(studio.minutes), studio.device, T2S, features, prompts)
+    training.run.model.load_state_dict(ema_weights(studio.runs / "t2s"))
+    features.spoken = training.spoken_codes(trained + held, np.random.default_rng(0))
+    features.save(studio.runs / "features.safetensors")
+
+
 def train_flow(studio: Studio) -> None:
     """Mel from codes, pitch, level and both vectors."""
     items, held, features, prompts = _prompted(studio)
@@ -228,8 +238,8 @@ def calibrate(studio: Studio, model: str, texts: int = 3) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Studio], None]] = {
     "tokenizer": train_tokenizer, "reference": train_reference, "features": make_features,
-    "directions": fit_directions, "t2s": train_t2s, "prior": train_prior, "flow": train_flow, "vocoder": train_vocoder,
-    "content": fit_content, "prosody": fit_prosody, "score": train_score,
+    "directions": fit_directions, "t2s": train_t2s, "spoken": make_spoken, "prior": train_prior, "flow": train_flow,
+    "vocoder": train_vocoder, "content": fit_content, "prosody": fit_prosody, "score": train_score,
 }
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ar_tts.model import TextToCodes, TextToCodesConfig
+from ar_tts.model import Prediction, TextToCodes, TextToCodesConfig
 from ar_tts.reader import MOVES
 from emovoice.encoder.melody import level_to_bin, pitch_to_bin
 from emovoice.training.data import Utterance, bucketed, pad
@@ -24,6 +24,7 @@ from emovoice.training.loop import Budget, Losses, Run
 FREE_SHARE = 0.3  # of items whose length is not told (IndexTTS2, section 3.1)
 BLANK_SHARE = 0.1  # of steps whose written code, pitch and level are hidden from the next one
 ROWS_PER_BATCH = 1500
+_READ_AT_ONCE = 16
 _IGNORE = -100
 
 
@@ -101,8 +102,7 @@ class TextToCodesTraining:
 
     def losses(self, batch: Batch) -> Losses:
         """Means over labelled steps."""
-        out = self.run.model(batch.timbre, batch.emotion, batch.text, batch.lengths, batch.seen_codes, batch.seen_pitch,
-                             batch.seen_level, batch.pointer)
+        out = self._predict(batch)
 
         def entropy(logits: Tensor, labels: Tensor) -> Tensor:
             rows = logits.flatten(0, 1).float()
@@ -113,6 +113,28 @@ class TextToCodesTraining:
         return {"advance": 2 * entropy(out.advance, batch.advance), "code": entropy(out.codes, batch.codes),
                 "pitch": soft_cross_entropy(out.pitch[sung], batch.pitch[sung]),
                 "level": 0.5 * entropy(out.level, batch.level)}
+
+    @torch.no_grad()
+    def spoken_codes(self, items: list[Utterance], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Item id -> codes (K,) that the transformer would write where pointer, pitch and level are the recording's.
+
+        Read twice, the second time after its own codes instead of the recording's. Dropout and hidden steps stay on:
+        what it has learned by heart it would otherwise write without the mistakes it makes on new texts.
+        """
+        out: dict[str, np.ndarray] = {}
+        self.run.model.train()
+        for start in range(0, len(items), _READ_AT_ONCE):
+            part = items[start : start + _READ_AT_ONCE]
+            batch = self.make_batch(part, rng)
+            for _ in range(2):
+                batch.seen_codes = self._predict(batch).codes[..., : self.config.codes].argmax(-1)
+            written = batch.seen_codes.cpu().numpy()
+            out |= {u.id: row[: u.codes] for u, row in zip(part, written, strict=True)}
+        return out
+
+    def _predict(self, batch: Batch) -> Prediction:
+        return self.run.model(batch.timbre, batch.emotion, batch.text, batch.lengths, batch.seen_codes,
+                              batch.seen_pitch, batch.seen_level, batch.pointer)
 
 
 def longest(items: list[Utterance], scores: list[Utterance]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import soundfile
 import emovoice
 from emovoice import bundle as bundles
 from emovoice.conversion.converter import Converter, Decoding, at, pitch_at
+from emovoice.emotion import understand
 from emovoice.emotion.curve import EmotionCurve, Keyframe
 from emovoice.engine import Engine
 from emovoice.errors import AudioError, InputError, LengthError, ModelError
@@ -200,6 +201,8 @@ def test_emotion_intensity_timbre_reference_and_curve_are_heard(engine: Engine, 
         {"emotion": {"sad": 0.5, "happy": 0.5}},
         {"emotion": "neutral", "intensity": 1.0},
         {"reference": speech(2.0, seed=3)},
+        {"instruction": "absolutely furious"},
+        {"instruction": "starts calm, ends furious"},
         {"emotion": [(0.0, "sad", 1.0), (1.5, "happy", 1.0)]},
         {"emotion": "sad", "intensity": 1.0, "timbre": somebody()},
         {"emotion": "sad", "intensity": 1.0, "decoding": Decoding(guidance=(1.0, 2.0))},
@@ -217,6 +220,16 @@ def test_a_curve_changes_only_where_it_changes(engine: Engine, clip: np.ndarray)
     assert np.array_equal(still, engine.convert(clip, curve).samples)
     named = engine.convert(clip, "sad", 0.5).samples
     assert rms(still - named) < 0.05 * rms(named), "but for rounding"
+
+
+def test_an_instruction_is_the_emotion_or_the_curve_that_is_understood(engine: Engine, clip: np.ndarray) -> None:
+    for words in ("furious, and blorfengurk", "starts calm, ends shouting"):
+        found = understand(words)
+        emotion = found.curve if len(found.moments) > 1 else found.emotion
+        made = engine.convert(clip, instruction=words)
+        assert np.array_equal(made.samples, engine.convert(clip, emotion).samples)
+        assert np.array_equal(made.samples, engine.convert(clip, instruction=found).samples)
+        assert ("blorfengurk" in words) == any("blorfengurk" in warning for warning in made.warnings)
 
 
 def test_a_timbre_alone_and_a_length_alone_are_something_to_do(engine: Engine, clip: np.ndarray) -> None:
@@ -287,6 +300,9 @@ def test_what_the_reference_lacks_is_told(engine: Engine, clip: np.ndarray) -> N
         ({"emotion": "sadd"}, "emotion"),
         ({"emotion": "sad", "intensity": 1.5}, "intensity"),
         ({"emotion": "sad", "reference": speech(1.0)}, "emotion"),
+        ({"emotion": "sad", "instruction": "sad"}, "emotion"),
+        ({"instruction": "sad", "reference": speech(1.0)}, "instruction"),
+        ({"instruction": " "}, "instruction"),
         ({"emotion": "sad", "seed": -1}, "seed"),
         ({"emotion": "sad", "timbre": "nobody-of-that-name"}, "timbre"),
         ({"emotion": [(0, "sad")]}, "emotion[0]"),
