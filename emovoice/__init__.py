@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from emovoice.dubbing.run import dub as dub
     from emovoice.emotion.names import EMOTIONS as EMOTIONS
     from emovoice.engine import Engine as Engine
-    from emovoice.engine import convert as convert
-    from emovoice.engine import convert_stream as convert_stream
-    from emovoice.engine import stream as stream
-    from emovoice.engine import synthesize as synthesize
     from emovoice.errors import AudioError as AudioError
     from emovoice.errors import EmovoiceError as EmovoiceError
     from emovoice.errors import InputError as InputError
@@ -31,6 +27,10 @@ if TYPE_CHECKING:
     from emovoice.errors import ModelError as ModelError
     from emovoice.errors import OutputError as OutputError
     from emovoice.limits import Limits as Limits
+    from emovoice.shared import convert as convert
+    from emovoice.shared import convert_stream as convert_stream
+    from emovoice.shared import stream as stream
+    from emovoice.shared import synthesize as synthesize
     from emovoice.speech import Speech as Speech
     from emovoice.voice import Voice as Voice
     from emovoice.voice import voices as voices
@@ -43,10 +43,10 @@ _HOMES = {
     "EMOTIONS": "emotion.names",
     "Engine": "engine",
     "dub": "dubbing.run",
-    "convert": "engine",
-    "convert_stream": "engine",
-    "stream": "engine",
-    "synthesize": "engine",
+    "convert": "shared",
+    "convert_stream": "shared",
+    "stream": "shared",
+    "synthesize": "shared",
     "AudioError": "errors",
     "EmovoiceError": "errors",
     "InputError": "errors",

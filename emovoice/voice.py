@@ -114,7 +114,7 @@ class Voice:
             AudioError: the recording cannot be used.
             ModelError: the model cannot be loaded.
         """
-        from emovoice.engine import shared_engine
+        from emovoice.shared import shared_engine
 
         return shared_engine(model, device).voice_from(source, name=name, accent=accent)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import emovoice
-from emovoice.engine import Engine, shared_engine
+from emovoice.engine import Engine
 from emovoice.errors import ModelError
 from emovoice.models import chosen_model
+from emovoice.shared import shared_engine
 from emovoice.voice import Voice
 
 Factory = Callable[..., Engine]

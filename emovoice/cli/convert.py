@@ -121,7 +121,7 @@ def read_curve(text: str) -> list[tuple[float, str, float]]:
 
 
 def _start(args: argparse.Namespace, curve: list[tuple[float, str, float]] | None) -> Conversion:
-    from emovoice.engine import shared_engine
+    from emovoice.shared import shared_engine
 
     engine = shared_engine(args.model, args.device)
     from emovoice.conversion.converter import Decoding

@@ -30,7 +30,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show; see `emovoice info --help`."""
-    from emovoice.engine import shared_engine
+    from emovoice.shared import shared_engine
 
     info = shared_engine(args.model, args.device).pipeline.info()
     if args.json:

@@ -91,9 +91,9 @@ def _check_output(args: argparse.Namespace, to_stdout: bool) -> None:
 
 
 def _start(args: argparse.Namespace) -> Speech:
-    from emovoice.engine import shared_engine
     from emovoice.indextts.options import options_of
     from emovoice.limits import DEFAULT_LIMITS
+    from emovoice.shared import shared_engine
 
     options = options_of(args.option, args.device) if args.option else None
     text = _read_stdin(DEFAULT_LIMITS.text_chars) if args.text == "-" else args.text

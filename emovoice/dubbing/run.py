@@ -124,7 +124,7 @@ def _heard(job: Job) -> dict[str, carry.Heard] | None:
                          remedy="Give a video with sound, or --original.")
     import yaml
 
-    from emovoice.engine import shared_engine
+    from emovoice.shared import shared_engine
 
     spoken = [cue for cue in job.cues if cue.text]
     with media.sound_map(job.original, job.folder, job.total) as original:

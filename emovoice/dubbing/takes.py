@@ -134,7 +134,7 @@ class Booth:
 
     def _voice(self, line: Line) -> Voice:
         if line.voice_key not in self._voices:
-            from emovoice.engine import shared_engine
+            from emovoice.shared import shared_engine
 
             engine = _Lazily(lambda: shared_engine(self.job.model, self.job.options.device))
             self._voices[line.voice_key] = voice_of(self.job.member(line.cue), engine)

@@ -133,7 +133,7 @@ def test_it_refuses_to_overwrite_before_it_works(
 ) -> None:
     Path("a.wav").write_bytes(b"mine")
     with monkeypatch.context() as patch:
-        patch.setattr("emovoice.engine.shared_engine", lambda *_: pytest.fail("a model was loaded"))
+        patch.setattr("emovoice.shared.shared_engine", lambda *_: pytest.fail("a model was loaded"))
         assert say("Hello there.", "-o", "a.wav") == 5
     assert "--force" in capsys.readouterr().err and Path("a.wav").read_bytes() == b"mine"
     assert say("Hello there.", "-o", "a.wav", "--force") == 0
