@@ -12,9 +12,11 @@ import torch
 from ar_tts.decoding import FREE_LENGTH, Step, decode
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
-from emovoice.encoder.phones import classes_of_text, heard, windows
+from emovoice.encoder.phones import classes_of_text, heard
+from emovoice.encoder.phones import windows as windows_of
 from emovoice.errors import ModelError
 from emovoice.pipelines import VectorPipeline
+from emovoice.rendering import FRAMES_PER_CODE, Renderer
 from emovoice.text import Sentence
 from emovoice.text.symbols import CONSONANTS, START, STOP, VOWELS, encode
 from emovoice.timing import allot
@@ -61,11 +63,16 @@ def parts_of(sentence: Sentence) -> list[Part]:
     return parts if any(part.phonemes for part in parts) else [Part(sentence.phonemes, sum(p for _, p in ends))]
 
 
-def _without_tail(steps: Iterable[Step]) -> list[Step]:
-    """Steps up to a short silence after the last sound; all of them where nothing sounds."""
-    kept = list(steps)
-    loud = np.flatnonzero(bin_to_level(np.array([step.level for step in kept], int)) > _SILENT_DB)
-    return kept[: loud[-1] + 1 + _TAIL_CODES] if len(loud) else kept
+def _without_tail(steps: Iterable[Step]) -> Iterator[Step]:
+    """Steps up to a short silence after the last sound; all of them where nothing sounds, and at least one."""
+    silence: list[Step] = []
+    sounds = False
+    for step in steps:
+        silence.append(step)
+        if bin_to_level(np.array(step.level)) > _SILENT_DB:
+            yield from silence
+            silence, sounds = [], True
+    yield from silence[:_TAIL_CODES] if sounds else silence or [_SILENT_STEP]
 
 
 class Pipeline(VectorPipeline):
@@ -120,7 +127,7 @@ class Pipeline(VectorPipeline):
             lengths = self._shares(parts, timbre, emotion, length_samples)
         for i, (part, length) in enumerate(zip(parts, lengths, strict=True)):
             if part.phonemes and length != 0:
-                yield self._speak_part(part.phonemes, timbre, emotion, length, seed + i)
+                yield from self._speak_part(part.phonemes, timbre, emotion, length, seed + i)
             if part.pause_samples:
                 yield np.zeros(part.pause_samples, np.float32)
 
@@ -136,15 +143,17 @@ class Pipeline(VectorPipeline):
 
         A speaker who is asked for a length puts a part of it into that silence; a second reading gives it to speech.
         """
+        asked = length + _LEAD_IN_CODES if length and self.bundle.config.lead_in else length
+        steps = list(self._written(phonemes, timbre, emotion, asked, seed))
+        if length and len(steps) < length:
+            steps = list(self._written(phonemes, timbre, emotion, asked + length - len(steps), seed))
+        return steps
+
+    def _written(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, asked: int, seed: int) -> Iterator[Step]:
+        """Steps as they are written."""
         text = torch.tensor([[START, *encode(self.bundle.config.lead_in + phonemes), STOP]], device=self.device)
         who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
-
-        def written(asked: int) -> list[Step]:
-            return _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
-
-        asked = length + _LEAD_IN_CODES if length and self.bundle.config.lead_in else length
-        steps = written(asked)
-        return written(asked + length - len(steps)) if length and len(steps) < length else steps
+        return _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
 
     def _after_lead_in(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Without the bundle's lead-in, but for its last step, where speech may set in."""
@@ -153,39 +162,45 @@ class Pipeline(VectorPipeline):
 
     @torch.inference_mode()
     def _speak_part(self, phonemes: str, timbre: np.ndarray, emotion: np.ndarray, length: int | None,
-                    seed: int) -> np.ndarray:
-        asked = FREE_LENGTH if length is None else max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
-        steps = self._codes(phonemes, timbre, emotion, asked, seed) or [_SILENT_STEP]
+                    seed: int) -> Iterator[np.ndarray]:
+        """Sound as soon as its codes are known; where a length is asked, all of them have to be."""
+        steps: Iterable[Step]
         if length is None:
-            length = len(steps) * CODE_SAMPLES
-        frames = math.ceil(length / HOP)
+            steps, ratio = self._written(phonemes, timbre, emotion, FREE_LENGTH, seed), FRAMES_PER_CODE
+        else:
+            asked = max(round(length / CODE_SAMPLES), _SHORTEST_CODES)
+            steps = self._codes(phonemes, timbre, emotion, asked, seed)
+            ratio = math.ceil(length / HOP) / len(steps)
         classes = classes_of_text(np.array([START, *encode(phonemes), STOP]))
-        mel = self._mel(steps, classes, timbre, emotion, frames, seed)
-        return self._wave(mel, steps)[:length]
+        renderer = self._renderer(classes, timbre, emotion, ratio, seed)
+        given = 0
+        for chunk in renderer.chunks(steps):
+            yield chunk if length is None else chunk[: length - given]
+            given += len(chunk)
 
-    def _mel(self, steps: list[Step], classes: np.ndarray, timbre: np.ndarray, emotion: np.ndarray, frames: int,
+    def _renderer(self, classes: np.ndarray, timbre: np.ndarray, emotion: np.ndarray, ratio: float,
+                  seed: int) -> Renderer[Step]:
+        """`classes` are the phones of the text."""
+        style = torch.from_numpy(np.concatenate([timbre, emotion]))[None].to(self.device)
+        return Renderer(self.bundle.vocoder, lambda steps, frames: self._mel(steps, classes, style, frames, seed),
+                        lambda steps: bin_to_pitch(np.array([step.pitch for step in steps])), ratio)
+
+    def _mel(self, steps: Sequence[Step], classes: np.ndarray, style: torch.Tensor, frames: int,
              seed: int) -> torch.Tensor:
-        """The length regulator takes what the model's own count is off. `classes` are the phones of the text."""
+        """Log-mel (1, M, frames) of steps that read `classes`. The length regulator takes what their count is off."""
         config, flow = self.bundle.config, self.bundle.flow
         pitch = bin_to_pitch(np.array([s.pitch for s in steps]))
         level = scaled_level(bin_to_level(np.array([s.level for s in steps])))
         codes = torch.tensor([[s.code for s in steps]], device=self.device)
         pitch_hz, loudness = (torch.from_numpy(v).float()[None].to(self.device) for v in (pitch, level))
-        phones = torch.from_numpy(windows(classes, np.array([s.pointer for s in steps])))[None].to(self.device)
+        phones = torch.from_numpy(windows_of(classes, np.array([s.pointer for s in steps])))[None].to(self.device)
         content = flow.length_regulator(codes, pitch_hz, loudness, phones, frames)
-        style = torch.from_numpy(np.concatenate([timbre, emotion]))[None].to(self.device)
         shape = (1, config.flow.estimator.mels, frames)
         noise = config.noise * torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device)
         guess = None
         if self.bundle.prior is not None:
             guess = self.bundle.prior(codes, pitch_hz, loudness, phones, style, frames)
         return flow.sample(content, style, noise, config.solver_steps, config.guidance, guess=guess)
-
-    def _wave(self, mel: torch.Tensor, steps: list[Step]) -> np.ndarray:
-        """(1, M, T) -> (T * HOP,) near the melody of the steps."""
-        pitch = torch.from_numpy(bin_to_pitch(np.array([s.pitch for s in steps])))[None, None]
-        near = torch.nn.functional.interpolate(pitch, size=mel.shape[-1], mode="nearest")[0].to(self.device)
-        return self.bundle.vocoder(mel, near_hz=near)[0].cpu().numpy()
 
     @torch.inference_mode()
     def resynthesise(self, samples: np.ndarray) -> np.ndarray:
@@ -201,8 +216,8 @@ class Pipeline(VectorPipeline):
         classes, pointer = heard(tokens.phone_logits[0].argmax(-1).cpu().numpy())
         read = zip(tokens.codes[0].tolist(), pitch, levels, pointer.tolist(), strict=True)
         steps = [Step(*step) for step in read]
-        mel = self._mel(steps, classes, timbre, emotion, math.ceil(usable / HOP), 0)
-        return self._wave(mel, steps)[:usable]
+        ratio = math.ceil(usable / HOP) / len(steps)
+        return np.concatenate(list(self._renderer(classes, timbre, emotion, ratio, 0).chunks(steps)))[:usable]
 
     def converter(self) -> Converter:
         """The networks for conversion. Raises ModelError where this model comes without."""

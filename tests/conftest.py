@@ -29,7 +29,7 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from emovoice import engine as engine_module  # noqa: E402
+from emovoice import shared as shared_module  # noqa: E402
 from emovoice import voice as voice_module  # noqa: E402
 from emovoice.engine import Engine  # noqa: E402
 from emovoice.voice import Voice  # noqa: E402
@@ -46,7 +46,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
         accent = "gb" if name == "bert" else "us"
         Voice(name, timbre, emotion, accent=accent, source="noise").save(folder / f"{name}.safetensors")
     monkeypatch.setattr(voice_module, "_folder", lambda: folder)
-    monkeypatch.setattr(engine_module, "_shared", {})
+    monkeypatch.setattr(shared_module, "_shared", {})
     return folder
 
 

@@ -68,14 +68,22 @@ def pitch_loss(logits: Tensor, pitch_hz: Tensor) -> Tensor:
     return (loss * voiced).sum() / voiced.sum().clamp(min=1)
 
 
-def pulses(pitch_hz: Tensor, hop: int, rate_hz: int) -> Tensor:
-    """Pitch (B, T) -> (B, T * hop): the sum of all harmonics below half the rate, each a cosine of amplitude 1.
-
-    sum_{k=1..N} cos(k phi) = (sin((N + 1/2) phi) / sin(phi / 2) - 1) / 2, the Dirichlet kernel.
-    """
+def turns(pitch_hz: Tensor, hop: int, rate_hz: int) -> Tensor:
+    """Pitch (B, T) -> (B, T * hop): how many periods have passed at the end of each sample, float64."""
     samples = pitch_hz.shape[1] * hop
     hz = F.interpolate(pitch_hz[:, None].double(), size=samples, mode="linear")[:, 0]
-    phi = 2 * torch.pi * (torch.cumsum(hz / rate_hz, 1) % 1.0)
+    return torch.cumsum(hz / rate_hz, 1)
+
+
+def pulses(pitch_hz: Tensor, hop: int, rate_hz: int, turn: float = 0.0) -> Tensor:
+    """Pitch (B, T) -> (B, T * hop): the sum of all harmonics below half the rate, each a cosine of amplitude 1.
+
+    `turn` periods have passed before. sum_{k=1..N} cos(k phi) = (sin((N + 1/2) phi) / sin(phi / 2) - 1) / 2, the
+    Dirichlet kernel.
+    """
+    passed = turns(pitch_hz, hop, rate_hz)
+    phi = 2 * torch.pi * ((passed + turn) % 1.0)
+    hz = F.interpolate(pitch_hz[:, None].double(), size=passed.shape[1], mode="linear")[:, 0]
     count = torch.floor(rate_hz / 2 / hz)
     below = torch.sin(phi / 2)
     at_pulse = below.abs() < 1e-6

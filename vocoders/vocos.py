@@ -8,6 +8,7 @@ Shapes: B batch, M mel bands, T frames, C width, F = n_fft / 2 + 1 bins.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,12 @@ from vocoders.harmonic import PitchHead, pitch_of, pulses
 _LOUDEST = 100.0
 _SOFT = -2.0  # where the log gains of pulses and noise begin
 _QUIET = -5.0  # where the log gain of what the network writes by itself begins
-_NOISE_SEED = 0
+_NOISE_SAMPLES = 2**18  # 11 s, then it starts again
+
+
+@cache
+def _noise() -> Tensor:
+    return torch.randn(_NOISE_SAMPLES, generator=torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True)
@@ -55,32 +61,41 @@ class Vocoder(nn.Module):
                 self.filters.bias.zero_().view(3, bins)[[0, 2]] = _SOFT
                 self.head.out.bias[:bins] = _QUIET
 
-    def forward(self, mel: Tensor, pitch_hz: Tensor | None = None, near_hz: Tensor | None = None) -> Tensor:
-        """(B, M, T) -> (B, T * hop). `pitch_hz` (B, T), above 0 in every frame, replaces the pitch heard in the mel;
-        `near_hz` (B, T), 0 where unknown, says about where to hear it."""
+    def forward(self, mel: Tensor, pitch_hz: Tensor | None = None, turn: float = 0.0, first: int = 0) -> Tensor:
+        """(B, M, T) -> (B, T * hop). `pitch_hz` (B, T), above 0 in every frame, replaces the pitch heard in the mel.
+
+        Where the mel is a window of a longer one, `first` is its first frame there, and `turn` how many periods of the
+        pitch have passed before it: pulses and noise go on.
+        """
         x = self.backbone(mel)
         if self.pitch is None:
             return self.head(x.float())
-        if pitch_hz is None:
-            pitch_hz = pitch_of(self.pitch(mel), near_hz).detach()
-        spectrum = self._written(x) + self._shaped(x, pitch_hz)
+        pitch_hz = self.hear_pitch(mel) if pitch_hz is None else pitch_hz
+        spectrum = self._written(x) + self._shaped(x, pitch_hz, turn, first)
         return self.head.istft(spectrum)
+
+    def hear_pitch(self, mel: Tensor, near_hz: Tensor | None = None) -> Tensor:
+        """(B, M, T) -> (B, T) Hz, of a model with a source. `near_hz` (B, T), 0 where unknown, says about where."""
+        assert self.pitch is not None
+        return pitch_of(self.pitch(mel), near_hz).detach()
 
     def _written(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, F, T), as the library's head."""
         gain, phase = self.head.out(x).float().transpose(1, 2).chunk(2, 1)
         return torch.polar(gain.exp().clamp(max=_LOUDEST), phase)
 
-    def _shaped(self, x: Tensor, pitch_hz: Tensor) -> Tensor:
+    def _shaped(self, x: Tensor, pitch_hz: Tensor, turn: float, first: int) -> Tensor:
         """Filters (B, T, C) on pulses and noise -> (B, F, T)."""
         assert self.filters is not None
-        voice, turn, breath = self.filters(x).float().transpose(1, 2).chunk(3, 1)
-        source = pulses(pitch_hz, self.config.hop, self.config.rate_hz)
+        voice, angle, breath = self.filters(x).float().transpose(1, 2).chunk(3, 1)
+        source = pulses(pitch_hz, self.config.hop, self.config.rate_hz, turn)
         # The same noise in every row and call: equal mels give equal waves, alone or in a batch.
-        noise = torch.randn(source.shape[1], generator=torch.Generator().manual_seed(_NOISE_SEED))
+        place = first * self.config.hop + torch.arange(source.shape[1])
+        noise = _noise()[place % _NOISE_SAMPLES]
         voiced = self._stft(source) / self.config.hop
         unvoiced = self._stft(noise[None].to(source)) / self.config.hop**0.5
-        return voiced * torch.polar(voice.exp().clamp(max=_LOUDEST), turn) + unvoiced * breath.exp().clamp(max=_LOUDEST)
+        voice_gain, breath_gain = (gain.exp().clamp(max=_LOUDEST) for gain in (voice, breath))
+        return voiced * torch.polar(voice_gain, angle) + unvoiced * breath_gain
 
     def _stft(self, wave: Tensor) -> Tensor:
         """(B, n) -> (B, F, n // hop), framed as the head's inverse is."""

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from emovoice import engine as engine_module
+from emovoice import shared as shared_module
 from emovoice.audio import Audio
 from emovoice.cli import main
 from emovoice.engine import Engine
@@ -62,7 +62,7 @@ def load_once() -> Callable[..., loading.Modules]:
 def make(homes: dict[str, Path], load_once: Any, monkeypatch: pytest.MonkeyPatch) -> Maker:
     """Engines with options, on modules that are loaded once."""
     monkeypatch.setattr(pipeline_module, "load", load_once)
-    monkeypatch.setattr(engine_module, "_shared", {})
+    monkeypatch.setattr(shared_module, "_shared", {})
 
     def engine(release: str = "indextts-2", **options: Any) -> Engine:
         return Engine(str(homes[release]), options=Options(**{**QUICK, **options}))
