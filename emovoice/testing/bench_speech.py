@@ -1,0 +1,244 @@
+"""Where the time of speaking goes on this machine: first sound, real-time factor, stages, memory, beside other engines.
+
+`emovoice bench speech` prints it. A model is loaded once and speaks texts of about 1, 3, 10 and 30 seconds, as a stream
+that is played while it is made: `underruns` counts chunks that come after the sound before them has been played. Every
+text is spoken `rounds` times and medians are given, of wall seconds and of seconds of the processor; the latter still
+mean something where other work shares the cores. Then the stages of one text, each by itself, and what the transformer
+reads from memory in a second against what the machine can read. Kokoro (`emovoice[teacher]`) and flite, where they are
+installed, and `transformers` on a transformer of the same size take turns with it in the same process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from emovoice.engine import Engine
+
+_SENTENCES = (
+    "She is here.",
+    "The train to the coast leaves at nine o'clock.",
+    "When the rain stopped, they walked down to the harbour and counted the boats.",
+    "Nobody had told him that the meeting was cancelled, and so he waited for an hour in the cold hall.",
+    "There were seven of them, and not one had a name.",
+    "In the evening the wind turned, and the sails came back over the water one after another.",
+    "He asked himself whether it had been worth the trouble.",
+    "The old man laughed, took the letter, and put it into the drawer with all the others.",
+)
+_SECONDS_PER_CHARACTER = 0.065
+_READ_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One text, medians over rounds.
+
+    Attributes:
+        speech_s: how long it is.
+        first_s, first_cpu_s: until the first chunk.
+        factor, cpu_factor: seconds of work for a second of speech.
+        underruns: chunks that would have come too late, over all rounds.
+    """
+
+    speech_s: float
+    first_s: float
+    first_cpu_s: float
+    factor: float
+    cpu_factor: float
+    underruns: int
+
+
+def text_of(seconds: float) -> str:
+    """A text that takes about so long, at least a sentence."""
+    text, number = _SENTENCES[0], 1
+    while len(text) * _SECONDS_PER_CHARACTER < seconds:
+        text += " " + _SENTENCES[number % len(_SENTENCES)]
+        number += 1
+    return text
+
+
+def spoken(engine: Engine, seconds: float, rounds: int) -> Spoken:
+    """Speak a text of about `seconds` several times."""
+    rows, underruns = [], 0
+    for _ in range(rounds):
+        wall, cpu = time.perf_counter(), time.process_time()
+        speech = engine.stream(text_of(seconds))
+        first: tuple[float, float] | None = None
+        played_s = 0.0  # after the first chunk came
+        for chunk in speech:
+            now_s = time.perf_counter() - wall
+            if first is None:
+                first = (now_s, time.process_time() - cpu)
+            underruns += now_s - first[0] > played_s + 1e-9
+            played_s += len(chunk) / speech.rate
+        assert first is not None
+        spent = (time.perf_counter() - wall, time.process_time() - cpu)
+        rows.append((played_s, *first, spent[0] / played_s, spent[1] / played_s))
+    speech_s, first_s, first_cpu_s, factor, cpu_factor = (
+        round(statistics.median(column), 4) for column in zip(*rows, strict=True))
+    return Spoken(speech_s, first_s, first_cpu_s, factor, cpu_factor, underruns)
+
+
+def stages(engine: Engine, seconds: float = 6.0, rounds: int = 3) -> dict[str, float]:
+    """Seconds of the processor for a second of speech by stage, of an embedded model, each run by itself."""
+    from emovoice.encoder.melody import CODE_SAMPLES
+    from emovoice.encoder.phones import classes_of_text
+    from emovoice.text.symbols import START, STOP, encode
+
+    pipeline, text = engine.pipeline, text_of(seconds)
+    voice = engine.voice()
+    who, how = np.array(voice.timbre), pipeline.emotion_vector([0.0] * 8)
+    (sentence, *_), _ = pipeline.read(text_of(0.5 * seconds), voice.accent)
+    phonemes = sentence.phonemes
+    steps = list(pipeline._written(phonemes, who, how, 0, 0))
+    speech_s = len(steps) * CODE_SAMPLES / pipeline.sample_rate
+    renderer = pipeline._renderer(classes_of_text(np.array([START, *encode(phonemes), STOP])), who, how, 3.75, 0)
+    frames = -(-15 * len(steps) // 4)
+    mel = renderer._mel_of(steps, frames)
+    ways: dict[str, Callable[[], object]] = {
+        "text": lambda: pipeline.read(sentence.text, voice.accent),
+        "codes": lambda: list(pipeline._written(phonemes, who, how, 0, 0)),
+        "mel": lambda: renderer._mel_of(steps, frames),
+        "wave": lambda: pipeline.bundle.vocoder(mel),
+    }
+    found = {name: round(_cpu_s(way, rounds) / speech_s, 4) for name, way in ways.items()}
+    return found | {"codes_per_s": round(25 / found["codes"], 1)}
+
+
+def memory_speed() -> float:
+    """Bytes that one thread reads in a second, by summing 256 MB."""
+    ones = np.ones(_READ_BYTES // 4, np.float32)
+    return _READ_BYTES / min(_wall_s(lambda: ones.sum()) for _ in range(3))
+
+
+def read_share(engine: Engine, codes_per_s: float) -> dict[str, float]:
+    """Gigabytes of weights that writing codes reads in a second, and their share of what the memory gives."""
+    weights = sum(p.numel() * p.element_size() for p in engine.pipeline.bundle.t2s.gpt.parameters())
+    reads, most = weights * codes_per_s, memory_speed()
+    return {"weights_mb": round(weights / 1e6, 1), "gb_per_s": round(reads / 1e9, 2),
+            "memory_gb_per_s": round(most / 1e9, 2), "share": round(reads / most, 3)}
+
+
+def plain_transformers(engine: Engine, rounds: int = 3, codes: int = 60) -> float:
+    """Codes per second of the processor that `transformers` writes with a GPT-2 of the same size, greedily."""
+    import torch
+
+    from emovoice import torchaudio_shim
+
+    torchaudio_shim.install()
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = engine.pipeline.bundle.config.t2s
+    theirs = GPT2LMHeadModel(GPT2Config(
+        vocab_size=config.codes + 2, n_positions=config.max_codes + config.max_text, n_embd=config.dim,
+        n_layer=config.layers, n_head=config.heads, bos_token_id=None, eos_token_id=None)).eval()
+    prompt = torch.zeros(1, 60, config.dim)
+    mask = torch.ones(prompt.shape[:2], dtype=torch.long)
+
+    def write() -> object:
+        with torch.inference_mode():
+            return theirs.generate(inputs_embeds=prompt, attention_mask=mask, max_new_tokens=codes,
+                                   min_new_tokens=codes, do_sample=False, use_cache=True, eos_token_id=None, pad_token_id=0)
+
+    return round(codes / _cpu_s(write, rounds), 1)
+
+
+def others(seconds: float, rounds: int = 3) -> dict[str, dict[str, float]]:
+    """Real-time factors of other engines that are installed here, on the same text."""
+    found: dict[str, dict[str, float]] = {}
+    text = text_of(seconds)
+    flite = shutil.which("flite")
+    if flite:
+        import soundfile
+
+        with tempfile.TemporaryDirectory(prefix="emovoice-") as folder:
+            out = str(Path(folder) / "flite.wav")
+            wall = min(_wall_s(lambda: subprocess.run([flite, "-t", text, "-o", out], check=True, capture_output=True))
+                       for _ in range(rounds))
+            found["flite, with its start"] = {"factor": round(wall / soundfile.info(out).duration, 4)}
+    return found
+
+
+def measure(model: str, device: str, lengths_s: Sequence[float], rounds: int) -> dict[str, Any]:
+    """Everything, with the machine and its load beside."""
+    import platform
+    import resource
+
+    import torch
+
+    from emovoice.engine import Engine
+
+    before = os.getloadavg()
+    started = time.perf_counter()
+    engine = Engine(model, device)
+    engine.synthesize(_SENTENCES[0])
+    ready_s = time.perf_counter() - started
+    texts = {f"{seconds:g}": asdict(spoken(engine, seconds, rounds)) for seconds in lengths_s}
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    parts = stages(engine, rounds=rounds)
+    return {
+        "model": model, "device": device, "ready_s": round(ready_s, 2), "texts": texts, "stages": parts,
+        "transformer": read_share(engine, parts["codes_per_s"]),
+        "transformers_codes_per_s": plain_transformers(engine, rounds),
+        "others": others(max(lengths_s), rounds), "peak_gb": round(peak_gb, 3),
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+                    "torch": torch.__version__, "python": platform.python_version(),
+                    "load_before": [round(x, 2) for x in before],
+                    "load_after": [round(x, 2) for x in os.getloadavg()]},
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """For people, as markdown."""
+    machine, stages_of, memory = found["machine"], found["stages"], found["transformer"]
+    lines = ["| text | speech | first sound | of the processor | real-time factor | of the processor | underruns |",
+             "|---|---|---|---|---|---|---|"]
+    lines += [f"| {asked} s | {row['speech_s']:.1f} s | {1000 * row['first_s']:.0f} ms "
+              f"| {1000 * row['first_cpu_s']:.0f} ms | {row['factor']:.3f} | {row['cpu_factor']:.3f} | {row['underruns']} |"
+              for asked, row in found["texts"].items()]
+    split = ", ".join(f"{name} {stages_of[name]:.3f}" for name in ("text", "codes", "mel", "wave"))
+    codes, theirs = stages_of["codes_per_s"], found["transformers_codes_per_s"]
+    most = f"the {memory['memory_gb_per_s']} GB that one thread reads from memory"
+    lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
+              f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size, which knows no pointer, pitch "
+              f"and level: {theirs:.0f}. Each code reads {memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a "
+              f"second, {memory['share']:.0%} of {most}.", "",
+              f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
+    lines += [f"{name}: real-time factor {row['factor']}." for name, row in found["others"].items()]
+    load = f"{machine['load_before'][0]} before, {machine['load_after'][0]} after"
+    lines += ["", f"`{found['model']}` on {found['device']}; {machine['system']}, {machine['cores']} cores, "
+                  f"{machine['threads']} threads, torch {machine['torch']}, Python {machine['python']}; load {load}."]
+    return "\n".join(lines) + "\n"
+
+
+def _cpu_s(run: Callable[[], object], rounds: int) -> float:
+    """Median seconds of the processor, after one run that is not counted."""
+    run()
+    spent = []
+    for _ in range(rounds):
+        start = time.process_time()
+        run()
+        spent.append(time.process_time() - start)
+    return statistics.median(spent)
+
+
+def _wall_s(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table(measure(sys.argv[1] if len(sys.argv) > 1 else "mini", "cpu", (1, 3, 10, 30), 3)))
