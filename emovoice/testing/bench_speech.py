@@ -97,8 +97,7 @@ def stages(engine: Engine, seconds: float = 6.0, rounds: int = 3) -> dict[str, f
     from emovoice.encoder.phones import classes_of_text
     from emovoice.text.symbols import START, STOP, encode
 
-    pipeline, text = engine.pipeline, text_of(seconds)
-    voice = engine.voice()
+    pipeline, voice = engine.pipeline, engine.voice()
     who, how = np.array(voice.timbre), pipeline.emotion_vector([0.0] * 8)
     (sentence, *_), _ = pipeline.read(text_of(0.5 * seconds), voice.accent)
     phonemes = sentence.phonemes
@@ -165,8 +164,8 @@ def others(seconds: float, rounds: int = 3) -> dict[str, dict[str, float]]:
 
         with tempfile.TemporaryDirectory(prefix="emovoice-") as folder:
             out = str(Path(folder) / "flite.wav")
-            wall = min(_wall_s(lambda: subprocess.run([flite, "-t", text, "-o", out], check=True, capture_output=True))
-                       for _ in range(rounds))
+            command = [flite, "-t", text, "-o", out]
+            wall = min(_wall_s(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(rounds))
             found["flite, with its start"] = {"factor": round(wall / soundfile.info(out).duration, 4)}
     return found
 
@@ -205,16 +204,17 @@ def table(found: dict[str, Any]) -> str:
     machine, stages_of, memory = found["machine"], found["stages"], found["transformer"]
     lines = ["| text | speech | first sound | of the processor | real-time factor | of the processor | underruns |",
              "|---|---|---|---|---|---|---|"]
-    lines += [f"| {asked} s | {row['speech_s']:.1f} s | {1000 * row['first_s']:.0f} ms "
-              f"| {1000 * row['first_cpu_s']:.0f} ms | {row['factor']:.3f} | {row['cpu_factor']:.3f} | {row['underruns']} |"
-              for asked, row in found["texts"].items()]
+    for asked, row in found["texts"].items():
+        wall, cpu = (f"{1000 * row[name]:.0f} ms" for name in ("first_s", "first_cpu_s"))
+        lines.append(f"| {asked} s | {row['speech_s']:.1f} s | {wall} | {cpu} | {row['factor']:.3f} "
+                     f"| {row['cpu_factor']:.3f} | {row['underruns']} |")
     split = ", ".join(f"{name} {stages_of[name]:.3f}" for name in ("text", "codes", "mel", "wave"))
     codes, theirs = stages_of["codes_per_s"], found["transformers_codes_per_s"]
-    most = f"the {memory['memory_gb_per_s']} GB that one thread reads from memory"
+    reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.0%} of the"
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
               f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size, which knows no pointer, pitch "
-              f"and level: {theirs:.0f}. Each code reads {memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a "
-              f"second, {memory['share']:.0%} of {most}.", "",
+              f"and level: {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB that one thread reads "
+              "from memory.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += [f"{name}: real-time factor {row['factor']}." for name, row in found["others"].items()]
     load = f"{machine['load_before'][0]} before, {machine['load_after'][0]} after"
