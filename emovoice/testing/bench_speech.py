@@ -165,7 +165,8 @@ def others(seconds: float, rounds: int = 3) -> dict[str, dict[str, float]]:
         with tempfile.TemporaryDirectory(prefix="emovoice-") as folder:
             out = str(Path(folder) / "flite.wav")
             command = [flite, "-t", text, "-o", out]
-            wall = min(_wall_s(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(rounds))
+            wall = min(_wall_s(lambda: subprocess.run(command, check=True, capture_output=True))
+                       for _ in range(rounds))
             found["flite, with its start"] = {"factor": round(wall / soundfile.info(out).duration, 4)}
     return found
 
@@ -212,8 +213,8 @@ def table(found: dict[str, Any]) -> str:
     codes, theirs = stages_of["codes_per_s"], found["transformers_codes_per_s"]
     reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.0%} of the"
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
-              f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size, which knows no pointer, pitch "
-              f"and level: {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB that one thread reads "
+              f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size, which knows no pointer, pitch"
+              f" and level: {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB that one thread reads "
               "from memory.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += [f"{name}: real-time factor {row['factor']}." for name, row in found["others"].items()]
