@@ -149,7 +149,7 @@ def plain_transformers(engine: Engine, rounds: int = 3, codes: int = 60) -> floa
     def write() -> object:
         with torch.inference_mode():
             return theirs.generate(inputs_embeds=prompt, attention_mask=mask, max_new_tokens=codes,
-                                   min_new_tokens=codes, do_sample=False, use_cache=True, eos_token_id=None, pad_token_id=0)
+                                   min_new_tokens=codes, do_sample=False, eos_token_id=None, pad_token_id=0)
 
     return round(codes / _cpu_s(write, rounds), 1)
 
@@ -214,8 +214,7 @@ def table(found: dict[str, Any]) -> str:
     reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.0%} of the"
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
               f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size, which knows no pointer, pitch"
-              f" and level: {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB that one thread reads "
-              "from memory.", "",
+              f" and level: {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB one thread can.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += [f"{name}: real-time factor {row['factor']}." for name, row in found["others"].items()]
     load = f"{machine['load_before'][0]} before, {machine['load_after'][0]} after"
