@@ -213,8 +213,8 @@ def table(found: dict[str, Any]) -> str:
     codes, theirs = stages_of["codes_per_s"], found["transformers_codes_per_s"]
     reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.0%} of the"
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
-              f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size, which knows no pointer, pitch"
-              f" and level: {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB one thread can.", "",
+              f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size (no pointer, no pitch, no"
+              f" level): {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB one thread can.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += [f"{name}: real-time factor {row['factor']}." for name, row in found["others"].items()]
     load = f"{machine['load_before'][0]} before, {machine['load_after'][0]} after"
