@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from emovoice import provenance
 from emovoice.dubbing import PROGRAMME_RATE_HZ, media, mix
 from emovoice.dubbing.cues import Remark
 from emovoice.dubbing.job import ORIGINAL, Job
 from emovoice.dubbing.loudness import TOLERANCE_LU, Meter, limited, measured
 from emovoice.dubbing.mix import Placed
-from emovoice.writing import whole_file
+from emovoice.watermark import Marker
+from emovoice.writing import encode_wav24, whole_file
 
 _ROUNDS = 5
 _NEAR_LU = 0.1
@@ -47,16 +49,25 @@ class Master:
     remarks: tuple[Remark, ...] = field(default=())
 
 
-def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path) -> list[Placed]:
-    """Each take as it lies in the programme (resampled, stretched, at its gain), in a file of its own."""
+def tags(job: Job, whole: bool = True) -> dict[str, str]:
+    """The mark for the metadata of the programme, or of files with nothing but its speech."""
+    return provenance.tags(job.model, "dub", composite=whole and bool(job.bed or job.options.video))
+
+
+def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path, marker: Marker, tags: Mapping[str, str]
+                ) -> list[Placed]:  # fmt: skip
+    """Each take as it lies in the programme (resampled, stretched, at its gain, marked), in a file of its own.
+
+    The watermark goes into the speech before it is mixed: bed and original stay what they are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
     for one, name in zip(placed, names, strict=True):
         path = folder / f"{name}.wav"
         with whole_file(path) as file:
-            samples = mix.take_samples(one)
+            samples = marker(mix.take_samples(one))
             peak = float(np.abs(samples).max(initial=0.0))
-            soundfile.write(file, samples / max(1.0, peak), PROGRAMME_RATE_HZ, subtype="PCM_24", format="WAV")
+            encode_wav24(file, samples / max(1.0, peak), PROGRAMME_RATE_HZ, tags)
         # What does not fit into a file of whole numbers is given back in the mix.
         clips.append(Placed(path, one.fit, one.character, 20 * math.log10(max(1.0, peak))))
     kept = {clip.path for clip in clips}
@@ -180,9 +191,9 @@ def _encoded(job: Job, raw: np.ndarray, gain_db: float, before: Meter, speech: M
 def _write(job: Job, blocks: Iterator[np.ndarray]) -> None:
     if job.output.suffix.lower() in media.VIDEO_ENDINGS:
         assert job.options.video is not None
-        media.write_video(job.output, job.options.video, blocks, job.channels, job.options.language)
+        media.write_video(job.output, job.options.video, blocks, job.channels, job.options.language, tags(job))
     else:
-        media.write_sound(job.output, blocks, job.channels, job.total)
+        media.write_sound(job.output, blocks, job.channels, job.total, tags(job))
 
 
 def _dub_track(job: Job) -> int:
@@ -215,7 +226,8 @@ def _write_stems(job: Job, clips: Sequence[Placed], duck_db: float, gain_db: flo
     for character in dict.fromkeys(clip.character for clip in clips):
         own = [clip for clip in clips if clip.character == character]
         media.write_sound(folder / f"{safe_name(character)}.wav",
-                          (block * np.float32(factor) for block in dialogue(own, job.total)), 1, job.total)
+                          (block * np.float32(factor) for block in dialogue(own, job.total)), 1, job.total,
+                          tags(job, whole=False))  # fmt: skip
     if job.bed:
         gains, at = mix.ducking([clip.fit for clip in clips], duck_db), 0
 
