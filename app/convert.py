@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.errors import told
-from app.wheel import controls
+from app.wheel import controls, curve_field
 from emovoice.serve.studio import GRID, Studio
 
 
@@ -17,7 +17,10 @@ def tab(studio: Studio) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             recording = gr.Audio(label="Recording to convert", sources=["upload", "microphone"], type="filepath")
+            instruction = gr.Textbox(label="Instruction in plain words; it takes the place of the emotion",
+                                     placeholder="starts calm, ends furious")  # fmt: skip
             _, emotion, intensity = controls()
+            curve = curve_field()
             with gr.Row():
                 convert = gr.Button("Convert", variant="primary", elem_id="convert-button")
                 six = gr.Button("Six steps from 0 to 1")
@@ -49,6 +52,7 @@ def tab(studio: Studio) -> None:
         async for paths in studio.grid(*asked):
             yield paths
 
-    one = convert.click(run, [recording, emotion, intensity], [player, result, picture, said], api_name="convert")
-    all_six = six.click(run_six, [recording, emotion], cells, api_name="convert_six")
+    asked = [recording, instruction, emotion, intensity, curve]
+    one = convert.click(run, asked, [player, result, picture, said], api_name="convert")
+    all_six = six.click(run_six, [recording, instruction, emotion], cells, api_name="convert_six")
     stop.click(None, None, None, cancels=[one, all_six], api_name=False)

@@ -32,3 +32,10 @@ def controls() -> tuple[gr.Image, gr.Dropdown, gr.Slider]:
     gr.on([emotion.change, intensity.change], wheel.picture, [emotion, intensity], shown, api_name=False,
           show_progress="hidden")  # fmt: skip
     return shown, emotion, intensity
+
+
+def curve_field() -> gr.Textbox:
+    """An emotion over time, instead of the wheel's."""
+    with gr.Accordion("Emotion over time", open=False):
+        label = "Curve: seconds:emotion:intensity, with commas; it takes the place of the emotion"
+        return gr.Textbox(label=label, placeholder="0:calm:0.2, 2.5:angry:0.9")

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from emovoice.writing import encode_wav24, whole_file
 _ROUNDS = 5
 _NEAR_LU = 0.1
 _PEAK_TOLERANCE_DB = 0.1
+_MARK_FADE = PROGRAMME_RATE_HZ // 100  # samples
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Master:
         limited_db: how far the loudest peak was held back.
         lufs, dialogue_lufs, peak_dbtp: measured in the finished file; the dialogue before encoding.
         samples: length of the finished sound, as decoded.
+        mark: how the programme is marked; see `emovoice.provenance.said`.
         remarks: bars that are not met, as faults.
     """
 
@@ -46,6 +48,7 @@ class Master:
     dialogue_lufs: float
     peak_dbtp: float
     samples: int
+    mark: str = ""
     remarks: tuple[Remark, ...] = field(default=())
 
 
@@ -54,18 +57,15 @@ def tags(job: Job, whole: bool = True) -> dict[str, str]:
     return provenance.tags(job.model, "dub", composite=whole and bool(job.bed or job.options.video))
 
 
-def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path, marker: Marker, tags: Mapping[str, str]
+def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path, tags: Mapping[str, str]
                 ) -> list[Placed]:  # fmt: skip
-    """Each take as it lies in the programme (resampled, stretched, at its gain, marked), in a file of its own.
-
-    The watermark goes into the speech before it is mixed: bed and original stay what they are.
-    """
+    """Each take as it lies in the programme (resampled, stretched, at its gain), in a file of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
     for one, name in zip(placed, names, strict=True):
         path = folder / f"{name}.wav"
         with whole_file(path) as file:
-            samples = marker(mix.take_samples(one))
+            samples = mix.take_samples(one)
             peak = float(np.abs(samples).max(initial=0.0))
             encode_wav24(file, samples / max(1.0, peak), PROGRAMME_RATE_HZ, tags)
         # What does not fit into a file of whole numbers is given back in the mix.
@@ -89,7 +89,8 @@ def dialogue(clips: Sequence[Placed], total: int) -> Iterator[np.ndarray]:
 
 
 def make(job: Job, clips: Sequence[Placed]) -> Master:
-    """Mix, bring to the target, encode, and measure what was written."""
+    """Mix, mark, bring to the target, encode, and measure what was written."""
+    marker = Marker(PROGRAMME_RATE_HZ)
     speech = measured(dialogue(clips, job.total), 1)
     duck_db = _duck_db(job, clips, speech.lufs)
     with _raw_mix(job) as raw:
@@ -97,9 +98,11 @@ def make(job: Job, clips: Sequence[Placed]) -> Master:
         for block in _mixed(job, clips, duck_db):
             raw[at : at + len(block)] = block
             at += len(block)
+        _mark(raw, clips, marker)
         before = measured(_blocks(raw), job.channels)
         gain_db = _gain_db(job, raw, before, speech)
         master = _encoded(job, raw, gain_db, before, speech, duck_db)
+    master = replace(master, mark=provenance.carried(job.output, marker.has_marked))
     if job.options.stems:
         _write_stems(job, clips, duck_db, gain_db)
     return master
@@ -148,6 +151,16 @@ def _raw_mix(job: Job) -> Iterator[np.ndarray]:
     finally:
         del raw
         path.unlink(missing_ok=True)
+
+
+def _mark(raw: np.ndarray, clips: Sequence[Placed], marker: Marker) -> None:
+    """The watermark, wherever somebody speaks: into the mix, since a bed would hide one that lies below the speech
+    alone. The picture's own sound stays as it is elsewhere."""
+    for clip in clips:
+        span = np.array(raw[clip.fit.start : clip.fit.end])
+        ramp = np.arange(1, len(span) + 1) / _MARK_FADE
+        fade = np.minimum(1.0, np.minimum(ramp, ramp[::-1])).astype(np.float32)[:, None]
+        raw[clip.fit.start : clip.fit.end] = span + (marker(span) - span) * fade
 
 
 def _blocks(raw: np.ndarray) -> Iterator[np.ndarray]:

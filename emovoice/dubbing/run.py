@@ -23,8 +23,6 @@ from emovoice.dubbing.plan import MS, Fit, place, remarks_of
 from emovoice.dubbing.speakers import Speakers, speakers
 from emovoice.dubbing.takes import Booth, Chosen
 from emovoice.errors import EmovoiceError, InputError
-from emovoice.provenance import carried
-from emovoice.watermark import Marker
 from emovoice.writing import whole_file
 
 Progress = Callable[[int, int], None]
@@ -154,16 +152,14 @@ def _finished(booth: Booth) -> Dubbed:
     picks = takes.picks_of(job)
     chosen = [booth.chosen(line, picks.get(line.cue.number, 0)) if line else None for line in booth.lines]
     fits = place(job.slots, [_length(one) for one in chosen], job.total, job.options.policy)
-    marker = Marker(PROGRAMME_RATE_HZ)
-    clips = _clips(booth, chosen, fits, marker)
+    clips = _clips(booth, chosen, fits)
     mastered = master.make(job, list(clips.values()))
-    mark = carried(job.output, marker.has_marked)
     by_cue = _remarks(booth, chosen, fits)
     general = [*(remark for remark in job.remarks if not remark.cue), *mastered.remarks]
     remarks = [*general, *(remark for index in sorted(by_cue) for remark in by_cue[index])]
     rows = [report.row(cue, booth.lines[index], chosen[index], fits[index], _lufs(clips.get(cue.id), mastered.gain_db),
                        by_cue.get(index, [])) for index, cue in enumerate(job.cues)]  # fmt: skip
-    found = report.summary(rows, remarks, _facts(job, mastered, mark))
+    found = report.summary(rows, remarks, _facts(job, mastered))
     report.write(found, {cue: clip.path for cue, clip in clips.items()}, job.folder)
     _write_edits(job, fits, clips)
     return Dubbed(job.output, job.folder, found, booth.spoken, tuple(remarks))
@@ -176,8 +172,7 @@ def _length(chosen: Chosen | None) -> int | None:
     return max(1, round(Fraction(chosen.record["samples"] * PROGRAMME_RATE_HZ, chosen.record["rate"])))
 
 
-def _clips(booth: Booth, chosen: Sequence[Chosen | None], fits: Sequence[Fit | None], marker: Marker
-           ) -> dict[str, Placed]:  # fmt: skip
+def _clips(booth: Booth, chosen: Sequence[Chosen | None], fits: Sequence[Fit | None]) -> dict[str, Placed]:
     """The clip of each spoken cue, by its id, in order."""
     job, placed, names, ids = booth.job, [], [], []
     for cue, line, one, fit in zip(job.cues, booth.lines, chosen, fits, strict=True):
@@ -188,7 +183,7 @@ def _clips(booth: Booth, chosen: Sequence[Chosen | None], fits: Sequence[Fit | N
         placed.append(Placed(booth.journal.path(line.key(job, one.take)), fit, cue.character, gain_db))
         names.append(f"{cue.number:05d}{f'.{cue.part}' if cue.part else ''}_{master.safe_name(cue.character)}")
         ids.append(cue.id)
-    made = master.write_clips(placed, names, job.folder / "clips", marker, master.tags(job, whole=False))
+    made = master.write_clips(placed, names, job.folder / "clips", master.tags(job, whole=False))
     return dict(zip(ids, made, strict=True))
 
 
@@ -228,14 +223,14 @@ def _lufs(clip: Placed | None, gain_db: float) -> float | None:
     return round(lufs + clip.gain_db + gain_db, 2) if np.isfinite(lufs) else None
 
 
-def _facts(job: Job, mastered: master.Master, mark: str) -> dict[str, Any]:
+def _facts(job: Job, mastered: master.Master) -> dict[str, Any]:
     return {
         "output": job.output.name, "timeline": job.timeline.name, "model": job.model, "target": job.target.name,
         "target_lufs": job.target.lufs, "target_peak_dbtp": job.target.peak_dbtp, "lufs": _finite(mastered.lufs),
         "dialogue_lufs": _finite(mastered.dialogue_lufs), "peak_dbtp": _finite(mastered.peak_dbtp),
         "gain_db": mastered.gain_db, "duck_db": mastered.duck_db, "limited_db": mastered.limited_db,
         "length_s": round(job.total / PROGRAMME_RATE_HZ, 4), "samples": mastered.samples,
-        "mark": mark,
+        "mark": mastered.mark,
     }  # fmt: skip
 
 

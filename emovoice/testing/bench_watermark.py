@@ -74,7 +74,7 @@ def measure(model: str) -> dict[str, object]:
     from emovoice.engine import Engine
 
     if not watermark.available():
-        raise ModelError("the watermark is not installed", field="watermark", remedy="pip install 'emovoice[watermark]'")
+        raise ModelError("the watermark is not installed", remedy="pip install 'emovoice[watermark]'")
     engine = Engine(model)
     spoken = [engine.synthesize(text, emotion=emotion, seed=i) for i, (text, emotion) in enumerate(UTTERANCES)]
     plain = [each.samples for each in spoken]
@@ -109,7 +109,6 @@ def treatments() -> Mapping[str, Treatment]:
         "10 dB quieter": lambda samples, rate: (samples * np.float32(10**-0.5), rate),
         "white noise 30 dB below": _noisy(30.0),
         "white noise 20 dB below": _noisy(20.0),
-        "over 20 s of noise 15 dB below, as in a dub": _over(20.0, 15.0),
         "3 % faster, pitch and all": lambda samples, rate: (resample(samples, round(1.03 * rate), rate), rate),
     }
 
@@ -176,21 +175,6 @@ def _noisy(below_db: float) -> Treatment:
     def done(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
         noise = np.random.default_rng(0).standard_normal(len(samples)).astype(np.float32)
         return samples + noise * np.float32(10 ** ((_db(samples) - below_db) / 20)), rate
-
-    return done
-
-
-def _over(length_s: float, below_db: float) -> Treatment:
-    """Once in a longer stretch of noise that falls by 6 dB an octave, as a room or traffic does."""
-
-    def done(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
-        count = max(round(length_s * rate), len(samples))
-        spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(count))
-        noise = np.fft.irfft(spectrum / np.maximum(np.fft.rfftfreq(count, 1 / rate), 50.0), count)
-        bed = (noise * 10 ** ((_db(samples) - _db(noise) - below_db) / 20)).astype(np.float32)
-        start = (count - len(samples)) // 2
-        bed[start : start + len(samples)] += samples
-        return bed, rate
 
     return done
 

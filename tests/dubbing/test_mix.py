@@ -13,7 +13,6 @@ from emovoice.dubbing import PROGRAMME_RATE_HZ as RATE
 from emovoice.dubbing.master import dialogue, write_clips
 from emovoice.dubbing.mix import Placed, duck_depth_db, ducking, mixed, only_under, reblocked, take_samples
 from emovoice.dubbing.plan import Fit
-from emovoice.watermark import Marker
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def test_dialogue_lies_where_it_should(take: Path, tmp_path: Path) -> None:
     placed = [Placed(take, fit(1000, RATE)), Placed(take, fit(3 * RATE, RATE + 700))]
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "stale.wav").write_bytes(b"x")
-    clips = write_clips(placed, ["a", "b"], tmp_path / "clips", Marker(RATE, wanted=False), {})
+    clips = write_clips(placed, ["a", "b"], tmp_path / "clips", {})
     assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == ["a.wav", "b.wav"]
     out = np.concatenate(list(dialogue(clips, total)))
     assert out.shape == (total, 1)
@@ -85,7 +84,6 @@ def test_depth_follows_the_loudness() -> None:
 
 
 def test_a_clip_louder_than_full_scale_is_as_loud_in_the_mix(take: Path, tmp_path: Path) -> None:
-    (clip,) = write_clips([Placed(take, fit(0, RATE), gain_db=12)], ["loud"], tmp_path / "clips",
-                            Marker(RATE, wanted=False), {})  # fmt: skip
+    (clip,) = write_clips([Placed(take, fit(0, RATE), gain_db=12)], ["loud"], tmp_path / "clips", {})
     assert np.abs(soundfile.read(clip.path)[0]).max() <= 1
     assert np.abs(np.concatenate(list(dialogue([clip], RATE)))).max() == pytest.approx(0.4 * 10 ** (12 / 20), rel=0.05)
