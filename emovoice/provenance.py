@@ -118,7 +118,7 @@ def detect(path: str | os.PathLike[str]) -> Detection:
     if not watermark.available():
         notes.append("no watermark was looked for: pip install 'emovoice[watermark]'")
         return Detection(found, None, False, tuple(notes))
-    scores = [score for samples in tracks if (score := watermark.best_score(samples, rate)) is not None]
+    scores = [score for samples in tracks if (score := watermark.score(samples, rate)) is not None]
     score = max(scores, default=None)
     return Detection(found, score, score is not None and score >= watermark.THRESHOLD, tuple(notes))
 

@@ -16,7 +16,6 @@ from contextlib import redirect_stdout
 from functools import lru_cache
 from importlib.util import find_spec
 from io import StringIO
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,31 +88,16 @@ class Marker:
 
 
 def score(samples: np.ndarray, rate: int) -> float | None:
-    """How sure the detector is of the whole, 0..1; None where there is too little sound to tell."""
-    if len(samples) < SHORTEST_S * rate or not np.any(samples):
-        return None
-    return _score(resample(np.asarray(samples, np.float32), rate, _RATE_HZ))
+    """How sure the detector is of the whole, 0..1; None where there is too little sound to tell.
 
-
-def best_score(samples: np.ndarray, rate: int) -> float | None:
-    """As `score`, of the whole or of the second and a half in it that is surest: a dub speaks now and then.
-
-    The lower of two windows of a second that overlap by half counts, so that one of them alone says nothing.
+    It knows speech: steady tones score as if they were marked, whoever played them.
     """
-    whole = score(samples, rate)
-    if whole is None or whole >= THRESHOLD:
-        return whole
-    wave = resample(np.asarray(samples, np.float32), rate, _RATE_HZ)
-    windows = (wave[start : start + _RATE_HZ] for start in range(0, len(wave) - _RATE_HZ, _RATE_HZ // 2))
-    scores = [(_score(window) or 0.0) if np.any(window) else 0.0 for window in windows]
-    return max([whole, *(min(pair) for pair in pairwise(scores))])
-
-
-def _score(wave: np.ndarray) -> float | None:
-    """Of samples at the network's rate."""
     import torch
 
+    if len(samples) < SHORTEST_S * rate or not np.any(samples):
+        return None
     network = _network()
+    wave = resample(np.asarray(samples, np.float32), rate, _RATE_HZ)
     with torch.inference_mode():
         magnitude, _ = network.ap.signal_to_magphase(torch.from_numpy(np.ascontiguousarray(wave)))
         found = float(network.decoder(magnitude[None])[0])

@@ -87,7 +87,8 @@ def test_a_stopped_dub_keeps_what_is_done(timeline: str, tmp_path: Path) -> None
 
 def test_what_the_table_says() -> None:
     rows = [["", 1, 0, 1, "ANNA", "alice", "sad", 0.4, "Hello.", 1, "", "", ""],
-            ["", 2, 1, 2, "ANNA", "", "", "", "", 1, "", "", ""], ["", 3, 2, 3, "", "adam", "", "", "Hm.", 1, "", "", ""]]
+            ["", 2, 1, 2, "ANNA", "", "", "", "", 1, "", "", ""],
+            ["", 3, 2, 3, "", "adam", "", "", "Hm.", 1, "", "", ""]]  # fmt: skip
     assert dubs.cast_of(rows) == {"characters": {"ANNA": "alice"}, "default": "adam"}
     cues = {1: {"emotion": "sad", "intensity": 0.4, "text": "Hello."}, 3: {"text": "Hm."}}
     assert dubs.side_of(rows) == {"cues": cues}
