@@ -120,6 +120,8 @@ def detect(path: str | os.PathLike[str]) -> Detection:
         return Detection(found, None, False, tuple(notes))
     scores = [score for samples in tracks if (score := watermark.score(samples, rate)) is not None]
     score = max(scores, default=None)
+    if found is None and score is not None and score >= watermark.THRESHOLD:
+        notes.append("the watermark holds for speech: tones and music can score as if they were marked")
     return Detection(found, score, score is not None and score >= watermark.THRESHOLD, tuple(notes))
 
 

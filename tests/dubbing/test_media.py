@@ -143,13 +143,13 @@ def test_the_mark_is_in_every_sound_file(tmp_path: Path, ending: str, monkeypatc
     found = provenance.detect(path)
     assert found.metadata and found.metadata["model"] == "some-model" and found.metadata["process"] == "dub"
     write_sound(path, [burst(RATE, 4800)], 1, RATE)
-    assert not provenance.detect(path).found
+    assert provenance.detect(path).metadata is None
 
 
 @pytest.mark.parametrize("ending", media.VIDEO_ENDINGS)
 def test_the_mark_is_in_every_video(tmp_path: Path, ending: str) -> None:
     source = make_video(tmp_path / "in.mp4", 2, sound=burst(2 * RATE, 4800))
-    assert not provenance.detect(source).found
+    assert provenance.detect(source).metadata is None
     write_video(tmp_path / f"out{ending}", source, [burst(2 * RATE, 4800)], 1, "eng", TAGS)
     found = provenance.detect(tmp_path / f"out{ending}").metadata
     assert found and found["digitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
