@@ -32,7 +32,8 @@ def tab(studio: Studio) -> gr.Dropdown:
             curve = curve_field()
             voice = gr.Dropdown(studio.choices(), value="default", label="Voice")
             with gr.Accordion("Speak in the voice of a recording", open=False):
-                recording = gr.Audio(label="Recording of 5 to 15 s", sources=["upload", "microphone"], type="filepath")
+                recording = gr.Audio(label="Recording of 5 to 15 s", sources=["upload", "microphone"], type="filepath",
+                                     buttons=["download"])  # fmt: skip
                 consent = gr.Textbox(label="Consent: who is the speaker, and how did they agree?",
                                      placeholder="I am the speaker and agree")  # fmt: skip
             with gr.Row():

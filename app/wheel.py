@@ -19,9 +19,9 @@ def controls() -> tuple[gr.Image, gr.Dropdown, gr.Slider]:
             interactive=False,
             buttons=[],
             elem_classes="emovoice-wheel",
-            min_width=280,
+            min_width=240,
         )
-        with gr.Column(min_width=280):
+        with gr.Column(min_width=220):
             emotion = gr.Dropdown(studio.emotions(), value=start["emotion"], label="Emotion")
             intensity = gr.Slider(0, 1, value=start["intensity"], step=0.05, label="Intensity", info="0 none, 1 full")
 
