@@ -12,6 +12,7 @@ from emovoice.serve.dubs import COLUMNS, EDITABLE, Dub, clip, pressed
 from emovoice.serve.studio import Studio
 
 _KEPT_S = 6 * 3600
+_WIDTHS = (80, 76, 92, 84, 120, 100, 110, 110, 300, 88, 80, 90, 300)  # pixels, as COLUMNS
 TIMELINES = [".srt", ".vtt", ".ass", ".ssa", ".json", ".jsonl", ".csv", ".otio"]
 
 
@@ -27,7 +28,8 @@ def tab(studio: Studio) -> None:
             said = gr.Textbox(label="Progress and remarks", interactive=False, lines=3)
             downloads = gr.File(label="Result, report, subtitles, edit list", file_count="multiple", interactive=False)
     table = gr.Dataframe(headers=list(COLUMNS), label="Cues; voice, emotion, intensity and text can be changed",
-                         type="array", interactive=True, wrap=True, static_columns=_fixed())  # fmt: skip
+                         type="array", interactive=True, wrap=True, static_columns=_fixed(),
+                         column_widths=[f"{width}px" for width in _WIDTHS])  # fmt: skip
     with gr.Row():
         speak = gr.Button("Dub everything", variant="primary")
         stop = gr.Button("Stop")
