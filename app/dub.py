@@ -33,7 +33,7 @@ def tab(studio: Studio) -> None:
     with gr.Row():
         speak = gr.Button("Dub everything", variant="primary")
         stop = gr.Button("Stop")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=False):
         number = gr.Number(1, label="Cue", info="or press its row in the table", precision=0, minimum=1)
         listen = gr.Button("Listen to this cue")
         again = gr.Button("Speak this cue again")

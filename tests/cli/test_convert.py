@@ -17,6 +17,7 @@ import soundfile
 from emovoice.cli import main
 from emovoice.emotion.path import read_keyframes
 from emovoice.errors import InputError
+from emovoice.provenance import detect
 
 pytestmark = pytest.mark.usefixtures("engine_factory")
 RATE = 16_000
@@ -48,6 +49,7 @@ def test_json(convert: Callable[..., int], capsys: pytest.CaptureFixture[str]) -
     assert report.pop("real_time_factor") > 0
     assert any("length changed" in warning for warning in report.pop("warnings"))
     assert report.pop("mark") in ("metadata", "metadata, watermark")
+    assert (detect("out.flac").metadata or {})["process"] == "conversion"
     assert report == {"path": "out.flac", "duration_s": 2.0, "asked_s": 2.0, "rate": RATE, "channels": 2, "seed": 4,
                       "model": "debug", "emotion": "0:sad:0.2, 1:happy:1", "reference": None, "instruction": None}
 
