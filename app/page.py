@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SECOND_S = 3600
 _UPLOAD = "512mb"
 _CSS = """
-.gradio-container { max-width: 1200px !important; margin: 0 auto; }
+.gradio-container { max-width: 1200px !important; width: 100%; margin: 0 auto; }
 .emovoice-live, .emovoice-picture { width: 100%; }
 .emovoice-picture { height: auto; max-height: 60vh; }
 .gradio-container .block:has(table) { max-width: calc(100vw - 64px); }

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.errors import told
-from app.wheel import controls
+from app.wheel import controls, curve_field
 from emovoice.serve.studio import Studio
 
 EXAMPLES = [
@@ -26,12 +26,14 @@ def tab(studio: Studio) -> gr.Dropdown:
         with gr.Column(min_width=320):
             text = gr.Textbox(label="Text to speak", lines=3, max_length=studio.service.limits.text_chars,
                               value=EXAMPLES[0][0])  # fmt: skip
-            instruction = gr.Textbox(label="Instruction in plain words; it takes the place of emotion and intensity",
+            instruction = gr.Textbox(label="Instruction in plain words; it takes the place of the emotion",
                                      placeholder="furious, but keeping it down")  # fmt: skip
             _, emotion, intensity = controls()
+            curve = curve_field()
             voice = gr.Dropdown(studio.choices(), value="default", label="Voice")
             with gr.Accordion("Speak in the voice of a recording", open=False):
-                recording = gr.Audio(label="Recording of 5 to 15 s", sources=["upload", "microphone"], type="filepath")
+                recording = gr.Audio(label="Recording of 5 to 15 s", sources=["upload", "microphone"], type="filepath",
+                                     buttons=["download"])  # fmt: skip
                 consent = gr.Textbox(label="Consent: who is the speaker, and how did they agree?",
                                      placeholder="I am the speaker and agree")  # fmt: skip
             with gr.Row():
@@ -53,7 +55,7 @@ def tab(studio: Studio) -> gr.Dropdown:
         async for update in studio.speak(*asked):
             yield update.player, update.path, update.picture, update.said
 
-    asked = [text, instruction, voice, recording, consent, emotion, intensity, duration, seed]
+    asked = [text, instruction, voice, recording, consent, emotion, intensity, curve, duration, seed]
     event = speak.click(run, asked, [player, result, picture, said], api_name="speak")
     stop.click(None, None, None, cancels=[event], api_name=False)
     return voice

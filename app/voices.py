@@ -18,7 +18,7 @@ def tab(studio: Studio, choices: gr.Dropdown) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             recording = gr.Audio(label="Recording of 5 to 15 s of clear speech", sources=["upload", "microphone"],
-                                 type="filepath")  # fmt: skip
+                                 type="filepath", buttons=["download"])  # fmt: skip
             name = gr.Textbox(label="Name of the voice", max_length=64)
             consent = gr.Textbox(label="Consent: who is the speaker, and how did they agree? It is kept with the voice",
                                  placeholder="I am the speaker and agree")  # fmt: skip

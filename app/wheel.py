@@ -19,9 +19,9 @@ def controls() -> tuple[gr.Image, gr.Dropdown, gr.Slider]:
             interactive=False,
             buttons=[],
             elem_classes="emovoice-wheel",
-            min_width=280,
+            min_width=240,
         )
-        with gr.Column(min_width=280):
+        with gr.Column(min_width=220):
             emotion = gr.Dropdown(studio.emotions(), value=start["emotion"], label="Emotion")
             intensity = gr.Slider(0, 1, value=start["intensity"], step=0.05, label="Intensity", info="0 none, 1 full")
 
@@ -32,3 +32,10 @@ def controls() -> tuple[gr.Image, gr.Dropdown, gr.Slider]:
     gr.on([emotion.change, intensity.change], wheel.picture, [emotion, intensity], shown, api_name=False,
           show_progress="hidden")  # fmt: skip
     return shown, emotion, intensity
+
+
+def curve_field() -> gr.Textbox:
+    """An emotion over time, instead of the wheel's."""
+    with gr.Accordion("Emotion over time", open=False):
+        label = "Curve: seconds:emotion:intensity, with commas; it takes the place of the emotion"
+        return gr.Textbox(label=label, placeholder="0:calm:0.2, 2.5:angry:0.9")

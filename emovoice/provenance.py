@@ -19,11 +19,16 @@ from typing import Any
 
 from emovoice.errors import AudioError
 
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+DIGITAL_SOURCE_TYPE = f"{_IPTC}trainedAlgorithmicMedia"
 """The IPTC's NewsCodes term for "created by a model from sampled content"."""
+
+COMPOSITE_SOURCE_TYPE = f"{_IPTC}compositeWithTrainedAlgorithmicMedia"
+"""Its term for a whole of which a part was: a dub over a picture or a bed."""
 
 _LONGEST_CHECKED_S = 600.0
 _MARK = re.compile(r'\{[^{}]{0,2000}"digitalSourceType"[^{}]{0,2000}\}')
+_MOST_TRACKS = 8
 _END_BYTES = 2**18  # containers keep their comments at the beginning or the end
 
 
@@ -57,15 +62,32 @@ def generator() -> str:
         return "emovoice"
 
 
-def tags(model: str = "", process: str = "speech") -> dict[str, str]:
+def tags(model: str = "", process: str = "speech", composite: bool = False) -> dict[str, str]:
     """Metadata fields for a container, by the names that soundfile and FFmpeg give them.
 
     Args:
-        model: which model spoke; "" where it is not known.
+        model: which model spoke, of a folder its name alone; "" where it is not known.
         process: "speech", "conversion" or "dub".
+        composite: whether there is more in it than the model made.
     """
-    mark = {"generator": generator(), "digitalSourceType": DIGITAL_SOURCE_TYPE, "process": process}
-    return {"comment": json.dumps(mark | ({"model": model} if model else {})), "software": generator()}
+    kind = COMPOSITE_SOURCE_TYPE if composite else DIGITAL_SOURCE_TYPE
+    mark = {"generator": generator(), "digitalSourceType": kind, "process": process}
+    return {"comment": json.dumps(mark | ({"model": Path(model).name} if model else {})), "software": generator()}
+
+
+def said(metadata: bool, watermark: bool, why: str = "its container has no room for metadata") -> str:
+    """How a sound is marked, in the words of every report: "metadata, watermark", one of both, or "none: why"."""
+    marks = [name for name, there in (("metadata", metadata), ("watermark", watermark)) if there]
+    return ", ".join(marks) or f"none: {why}, and no watermark is put in"
+
+
+def carried(path: str | os.PathLike[str], watermark: bool) -> str:
+    """How a file that was just written is marked, as `said`: its metadata is read back, not believed.
+
+    Args:
+        watermark: whether its samples were marked.
+    """
+    return said(parse(_ends(Path(path))) is not None, watermark, "the mark is not found in its metadata")
 
 
 def parse(text: str) -> dict[str, Any] | None:
@@ -79,7 +101,7 @@ def parse(text: str) -> dict[str, Any] | None:
             return found
     for term in ("compositeWithTrainedAlgorithmicMedia", "trainedAlgorithmicMedia"):
         if term in text:
-            return {"digitalSourceType": DIGITAL_SOURCE_TYPE.rsplit("/", 1)[0] + f"/{term}"}
+            return {"digitalSourceType": f"{_IPTC}{term}"}
     return None
 
 
@@ -91,12 +113,15 @@ def detect(path: str | os.PathLike[str]) -> Detection:
     """
     from emovoice import watermark
 
-    samples, rate, notes = _opened(Path(path))
+    tracks, rate, notes = _opened(Path(path))
     found = parse(_ends(Path(path)))
     if not watermark.available():
         notes.append("no watermark was looked for: pip install 'emovoice[watermark]'")
         return Detection(found, None, False, tuple(notes))
-    score = watermark.score(samples, rate)
+    scores = [score for samples in tracks if (score := watermark.score(samples, rate)) is not None]
+    score = max(scores, default=None)
+    if found is None and score is not None and score >= watermark.THRESHOLD:
+        notes.append("the watermark holds for speech: tones and music can score as if they were marked")
     return Detection(found, score, score is not None and score >= watermark.THRESHOLD, tuple(notes))
 
 
@@ -108,8 +133,8 @@ def _ends(path: Path) -> str:
         return (head + file.read()).decode("latin-1")
 
 
-def _opened(path: Path) -> tuple[Any, int, list[str]]:
-    """Mono samples `(N,)`, rate and remarks; by libsndfile, or by FFmpeg for what that cannot read."""
+def _opened(path: Path) -> tuple[list[Any], int, list[str]]:
+    """Mono samples `(N,)` of each sound track, rate and remarks; by libsndfile, or by FFmpeg for what that cannot."""
     import soundfile
 
     if not path.is_file():
@@ -126,7 +151,7 @@ def _opened(path: Path) -> tuple[Any, int, list[str]]:
             ) from error
 
 
-def _by_soundfile(path: Path) -> tuple[Any, int, list[str]]:
+def _by_soundfile(path: Path) -> tuple[list[Any], int, list[str]]:
     import numpy as np
     import soundfile
 
@@ -139,30 +164,42 @@ def _by_soundfile(path: Path) -> tuple[Any, int, list[str]]:
             blocks.append(block.mean(axis=1))
             count += len(block)
         samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-        return samples, sound.samplerate, _cut_note(count / sound.samplerate)
+        return [samples], sound.samplerate, _cut_note(count / sound.samplerate)
 
 
-def _by_av(path: Path) -> tuple[Any, int, list[str]]:
+def _by_av(path: Path) -> tuple[list[Any], int, list[str]]:
+    import av
+
+    rate = 24_000
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            tracks = len(container.streams.audio)
+            if not tracks:
+                raise AudioError("there is no sound in this file", field="path", value=str(path))
+            sounds = []
+            for track in range(min(tracks, _MOST_TRACKS)):
+                container.seek(0)
+                sounds.append(_track(container, container.streams.audio[track], rate))
+    except (av.FFmpegError, OSError) as error:
+        raise AudioError(f"the file cannot be read: {error}", field="path", value=str(path)) from error
+    return sounds, rate, _cut_note(max(map(len, sounds)) / rate)
+
+
+def _track(container: Any, stream: Any, rate: int) -> Any:
+    """The first samples of a sound track, mono `(N,)` at `rate`."""
     import av
     import numpy as np
 
-    try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            if not container.streams.audio:
-                raise AudioError("there is no sound in this file", field="path", value=str(path))
-            stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=24_000)
-            blocks, count = [], 0
-            for frame in container.decode(stream):
-                for part in resampler.resample(frame):
-                    blocks.append(part.to_ndarray()[0])
-                    count += len(blocks[-1])
-                if count >= _LONGEST_CHECKED_S * 24_000:
-                    break
-    except (av.FFmpegError, OSError) as error:
-        raise AudioError(f"the file cannot be read: {error}", field="path", value=str(path)) from error
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    return samples, 24_000, _cut_note(count / 24_000)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    blocks, count = [np.zeros(0, np.float32)], 0
+    for frame in container.decode(stream):
+        frame.pts = None  # the resampler would fill gaps of its own
+        for part in resampler.resample(frame):
+            blocks.append(part.to_ndarray()[0])
+            count += len(blocks[-1])
+        if count >= _LONGEST_CHECKED_S * rate:
+            break
+    return np.concatenate(blocks)
 
 
 def _cut_note(seconds: float) -> list[str]:

@@ -38,12 +38,15 @@ def available() -> bool:
 
 
 def mark(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Float32 mono `(N,)` with the mark, same length and level.
+    """Float32 `(N,)` or `(N, C)` with the mark in each channel, same length and level.
 
     Only what the network changes is added, so nothing above its range or finer than its steps is touched.
     """
     import torch
 
+    if samples.ndim == 2:
+        channels = [(channel, mark(channel, rate)) for channel in samples.T]
+        return np.stack([new for _, new in channels], 1) if any(new is not old for old, new in channels) else samples
     if len(samples) < SHORTEST_S * rate or not np.any(samples):
         return samples
     network = _network()
@@ -59,17 +62,36 @@ def mark(samples: np.ndarray, rate: int) -> np.ndarray:
     return out
 
 
-def marked(chunks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
-    """`mark` on each chunk; the chunks themselves where the extra is not installed."""
-    if not available():
-        yield from chunks
-        return
-    for chunk in chunks:
-        yield mark(chunk, rate)
+class Marker:
+    """Marks chunks one after the other where the extra is installed, and knows whether any of them was.
+
+    Args:
+        rate: samples a second.
+        wanted: False leaves all as it is.
+    """
+
+    def __init__(self, rate: int, wanted: bool = True) -> None:
+        self.rate, self.active = rate, wanted and available()
+        self.has_marked = False
+
+    def __call__(self, chunk: np.ndarray) -> np.ndarray:
+        """The chunk, marked; itself where it is too short or silent, or nothing is to be marked."""
+        if not self.active:
+            return chunk
+        out = mark(chunk, self.rate)
+        self.has_marked |= out is not chunk
+        return out
+
+    def each(self, chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """All of them, as they are asked for."""
+        return map(self, chunks)
 
 
 def score(samples: np.ndarray, rate: int) -> float | None:
-    """How sure the detector is, 0..1; None where there is too little sound to tell."""
+    """How sure the detector is of the whole, 0..1; None where there is too little sound to tell.
+
+    It knows speech: steady tones score as if they were marked, whoever played them.
+    """
     import torch
 
     if len(samples) < SHORTEST_S * rate or not np.any(samples):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from emovoice import provenance
-from emovoice.errors import OutputError
+from emovoice.errors import InputError, OutputError
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 """File endings and what is written for them (container, encoding)."""
@@ -100,7 +100,12 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
 
 
 def write_audio(
-    path: str | os.PathLike[str], chunks: Iterable[np.ndarray], rate: int, *, force: bool = False
+    path: str | os.PathLike[str],
+    chunks: Iterable[np.ndarray],
+    rate: int,
+    *,
+    force: bool = False,
+    tags: Mapping[str, str] | None = None,
 ) -> Written:
     """Write float32 chunks to a sound file; memory does not grow with their length.
 
@@ -110,6 +115,7 @@ def write_audio(
             together; nothing is clipped.
         rate: Hz.
         force: overwrite an existing file.
+        tags: the mark for its metadata; None for that of `provenance.tags()`.
 
     Raises:
         OutputError: see `check_target`; or the disk is full, or there is nothing to write.
@@ -118,16 +124,18 @@ def write_audio(
     with _Spool() as spool:
         spool.extend(chunks)
         with whole_file(target) as file:
-            spool.encode(file, rate, FORMATS[target.suffix.lower()])
+            spool.encode(file, rate, FORMATS[target.suffix.lower()], tags)
         return spool.written(rate)
 
 
-def write_wav_stream(out: BinaryIO, chunks: Iterable[np.ndarray], rate: int) -> Written:
+def write_wav_stream(
+    out: BinaryIO, chunks: Iterable[np.ndarray], rate: int, tags: Mapping[str, str] | None = None
+) -> Written:
     """Write float32 chunks, as of `write_audio`, as one 16-bit wav to a stream that cannot seek (standard output)."""
     with _Spool() as spool, tempfile.TemporaryFile() as file:
         spool.extend(chunks)
         try:
-            spool.encode(file, rate, FORMATS[".wav"])
+            spool.encode(file, rate, FORMATS[".wav"], tags)
             file.seek(0)
             while block := file.read(_BLOCK_SAMPLES):
                 out.write(block)
@@ -172,7 +180,9 @@ class _Spool:
         if not self.count:
             raise OutputError("there are no samples to write", field="samples", value=0)
 
-    def encode(self, file: BinaryIO, rate: int, kind: tuple[str, str]) -> None:
+    def encode(
+        self, file: BinaryIO, rate: int, kind: tuple[str, str], tags: Mapping[str, str] | None = None
+    ) -> None:
         """Write what was spooled in a container and encoding of libsndfile, marked, quieter where it would clip."""
         container, encoding = kind
         gain = _HIGHEST_PEAK / self.peak if self.peak > 1 else 1.0
@@ -183,13 +193,47 @@ class _Spool:
         with soundfile.SoundFile(
             file.fileno(), "w", rate, channels, encoding, format=container, closefd=False
         ) as sound:
-            for field, text in provenance.tags().items():
-                setattr(sound, field, text)
+            put_tags(sound, provenance.tags() if tags is None else tags)
             while data := self._file.read(4 * channels * _BLOCK_SAMPLES):
                 sound.write(np.frombuffer(data, dtype=np.float32).reshape(-1, channels) * np.float32(gain))
 
     def written(self, rate: int) -> Written:
         return Written(self.count / rate, peak_warnings(self.peak))
+
+
+def put_tags(sound: soundfile.SoundFile, tags: Mapping[str, str]) -> None:
+    """Fields of `emovoice.provenance.tags` into a sound file that nothing has been written to yet."""
+    for field, text in tags.items():
+        setattr(sound, field, text)
+
+
+def encode_wav24(file: BinaryIO, samples: np.ndarray, rate: int, tags: Mapping[str, str]) -> None:
+    """Float32 mono `(N,)` within -1..1 as a 24-bit wav: without the time stamp that files of floats have."""
+    with soundfile.SoundFile(file, "w", rate, 1, "PCM_24", format="WAV") as sound:
+        put_tags(sound, tags)
+        sound.write(samples)
+
+
+def put_between(path: str | os.PathLike[str], marks: tuple[str, str], text: str) -> None:
+    """Replace what stands between two lines of a text file, so that its figures are a command's and not a hand's.
+
+    Raises:
+        InputError: the file lacks the marks.
+        OutputError: it cannot be written.
+    """
+    target = Path(path)
+    old = target.read_text(encoding="utf-8") if target.is_file() else ""
+    begin, end = (old.find(mark) for mark in marks)
+    if not 0 <= begin < end:
+        raise InputError(
+            "no marks to put the figures between",
+            field="into",
+            value=str(path),
+            remedy=f"Give a text file with the lines {marks[0]} and {marks[1]}.",
+        )
+    new = f"{old[: begin + len(marks[0])]}\n{text.strip()}\n{old[end:]}"
+    with whole_file(target) as file:
+        file.write(new.encode())
 
 
 def peak_warnings(peak: float) -> tuple[str, ...]:

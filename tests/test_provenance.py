@@ -39,6 +39,16 @@ def test_written_files_are_marked(tmp_path: Path, name: str) -> None:
     assert found.metadata["generator"].startswith("emovoice")
 
 
+def test_what_is_said_is_what_the_file_holds(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", [vowel()], 24_000, tags=provenance.tags("some/folder/own", "conversion"))
+    found = provenance.detect(tmp_path / "a.wav").metadata
+    assert found and found["model"] == "own" and found["process"] == "conversion", "no path of ours"
+    assert provenance.carried(tmp_path / "a.wav", False) == "metadata"
+    assert provenance.carried(tmp_path / "a.wav", True) == "metadata, watermark"
+    soundfile.write(tmp_path / "b.wav", vowel(), 24_000)
+    assert provenance.carried(tmp_path / "b.wav", False).startswith("none: ")
+
+
 @pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.carries_metadata])
 def test_every_format_of_the_server_is_marked(tmp_path: Path, name: str) -> None:
     if name in ("mp3", "opus", "aac"):
@@ -100,7 +110,9 @@ def test_the_watermark_is_there_and_nowhere_else() -> None:
 @needs_watermark
 def test_chunks_are_marked_one_by_one() -> None:
     whole = vowel(3)
-    chunks = list(watermark.marked([whole[:40_000], whole[40_000:]], 24_000))
+    marker = watermark.Marker(24_000)
+    chunks = list(marker.each([np.zeros(99, np.float32), whole[:40_000], whole[40_000:]]))[1:]
+    assert marker.has_marked
     assert [len(chunk) for chunk in chunks] == [40_000, len(whole) - 40_000]
     assert all((watermark.score(chunk, 24_000) or 0) > 0.8 for chunk in chunks)
 
@@ -108,7 +120,9 @@ def test_chunks_are_marked_one_by_one() -> None:
 @needs_watermark
 @pytest.mark.parametrize("samples", [np.zeros(24_000, np.float32), np.ones(100, np.float32), np.zeros(0, np.float32)])
 def test_what_cannot_be_marked_is_left(samples: np.ndarray) -> None:
-    assert np.array_equal(watermark.mark(samples, 24_000), samples)
+    marker = watermark.Marker(24_000)
+    assert np.array_equal(marker(samples), samples) and not marker.has_marked
+    assert np.array_equal(marker(np.stack([samples] * 2, 1)), np.stack([samples] * 2, 1)) and not marker.has_marked
     assert watermark.score(samples, 24_000) is None
 
 
@@ -123,10 +137,21 @@ def test_the_watermark_survives_codecs(tmp_path: Path, name: str) -> None:
     assert found.metadata is None and found.watermarked
 
 
+@needs_watermark
+def test_each_channel_is_marked(tmp_path: Path) -> None:
+    plain = vowel(3)
+    marked = watermark.mark(np.stack([plain, 0.5 * plain, 0 * plain], 1), 24_000)
+    assert marked.shape == (72_000, 3) and marked.dtype == np.float32 and not marked[:, 2].any()
+    assert all((watermark.score(marked[:, c], 24_000) or 0) > 0.8 for c in (0, 1))
+    write_audio(tmp_path / "a.flac", [marked], 24_000)
+    assert provenance.detect(tmp_path / "a.flac").watermarked
+
+
 def test_without_the_extra_chunks_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(watermark, "find_spec", lambda _: None)
     chunk = vowel(1)
-    assert next(iter(watermark.marked([chunk], 24_000))) is chunk
+    marker = watermark.Marker(24_000)
+    assert marker(chunk) is chunk and not marker.has_marked and not marker.active
     write_audio(tmp_path / "a.wav", [chunk], 24_000)
     assert any("watermark" in note for note in provenance.detect(tmp_path / "a.wav").notes)
 

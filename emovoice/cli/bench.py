@@ -12,6 +12,7 @@ _EPILOG = """\
 examples:
   emovoice bench serve
   emovoice bench serve --clients 1,2,4,8 --requests 4 --json
+  emovoice bench serve --into docs/server.md
 
 Starts a server on a free port of this machine, speaks with several clients at once and prints the time to the first
 byte and the seconds of speech they get in a second, with the machine's load beside. `emovoice serve` serves.
@@ -33,6 +34,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that compute (default: 1)")
     output.add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--into", metavar="FILE", help="put the table between its two lines in this file, too")
     parser.set_defaults(run=run)
 
 
@@ -45,11 +47,15 @@ def run(args: argparse.Namespace) -> int:
     if not clients or min(clients) < 1 or max(clients) > 64 or not 1 <= args.requests <= 1000:
         raise InputError("1..64 clients and 1..1000 requests are possible", field="clients", value=args.clients)
     from emovoice.serve import bench
+    from emovoice.writing import put_between
 
     with bench.served(args.model, args.device, args.workers) as url:
         rounds = list(bench.measure(url, clients, args.requests))
+    table = bench.table(rounds, args.model, args.workers)
+    if args.into:
+        put_between(args.into, bench.MARKS, table)
     if args.json:
         output.print_json({"model": args.model, "workers": args.workers, "rounds": bench.record(rounds)})
     else:
-        print(bench.table(rounds))
+        print(table)
     return OK

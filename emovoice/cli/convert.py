@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from emovoice.cli import COMMANDS, OK, output
-from emovoice.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,22 +65,10 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; see `emovoice convert --help`."""
-    from emovoice.writing import check_target, write_audio, write_wav_stream
-
-    to_stdout = args.output == "-"
-    if not to_stdout:
-        check_target(args.output, args.force)
-    elif args.json:
-        raise InputError("sound and JSON cannot both go to standard output", remedy="Write to a file with -o.")
-    elif sys.stdout.isatty():
-        raise InputError("sound will not be written to a terminal", remedy="Write to a file with -o, or pipe.")
-    curve = None if args.curve is None else read_curve(args.curve)
-    conversion = _start(args, curve)
+    output.check_sound_output(args)
+    conversion = _start(args)
     chunks = _with_progress(conversion, quiet=args.quiet)
-    if to_stdout:
-        written = write_wav_stream(sys.stdout.buffer, chunks, conversion.rate)
-    else:
-        written = write_audio(args.output, chunks, conversion.rate, force=args.force)
+    written, mark = output.write_sound(args, chunks, conversion.rate, "conversion")
     output.warn(conversion.warnings)
     if args.json:
         output.print_json(
@@ -97,32 +84,21 @@ def run(args: argparse.Namespace) -> int:
                 "emotion": args.emotion or args.curve,
                 "reference": args.reference,
                 "instruction": args.instruction,
+                "mark": mark,
                 "warnings": list(conversion.warnings),
             }
         )
     elif not args.quiet:
         seconds = f"{written.duration_s:.2f} s, {conversion.real_time_factor:.2f} x real time"
-        output.note(f"{'standard output' if to_stdout else args.output}: {seconds}")
+        output.note(f"{'standard output' if args.output == output.STDOUT else args.output}: {seconds}")
     return OK
 
 
-def read_curve(text: str) -> list[tuple[float, str, float]]:
-    """Keyframes out of "0:calm:0.2, 2.5:angry:0.9". Raises InputError for anything else."""
-    rows = []
-    for part in text.split(","):
-        try:
-            seconds, emotion, intensity = part.split(":")
-            rows.append((float(seconds), emotion.strip(), float(intensity)))
-        except ValueError as error:
-            raise InputError("this is no keyframe", field="curve", value=part.strip(),
-                             remedy='Give "SECONDS:EMOTION:INTENSITY, ...", such as "0:calm:0.2, 2.5:angry:0.9".'
-                             ) from error
-    return rows
-
-
-def _start(args: argparse.Namespace, curve: list[tuple[float, str, float]] | None) -> Conversion:
+def _start(args: argparse.Namespace) -> Conversion:
+    from emovoice.emotion.path import read_keyframes
     from emovoice.shared import shared_engine
 
+    curve = None if args.curve is None else read_keyframes(args.curve)
     engine = shared_engine(args.model, args.device)
     from emovoice.conversion.converter import Decoding
 

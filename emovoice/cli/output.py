@@ -6,8 +6,18 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
+from emovoice.errors import InputError
 from emovoice.models import VARIABLE, chosen_model
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from emovoice.writing import Written
+
+STDOUT = "-"
+"""The output that is wav on standard output."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +32,38 @@ def add_model_option(parser: argparse.ArgumentParser) -> None:
     names = "mini, debug, indextts-2, indextts-2.5, or a folder"
     text = f"{names} (default: {default}; the variable {VARIABLE} names another)"
     parser.add_argument("--model", default=default, metavar="M", help=text.replace("%", "%%"))
+
+
+def check_sound_output(args: argparse.Namespace) -> None:
+    """Refuse an output that sound cannot be written to (`args.output`, `force`, `json`) before any work is done."""
+    if args.output != STDOUT:
+        from emovoice.writing import check_target
+
+        check_target(args.output, args.force)
+    elif args.json:
+        raise InputError("sound and JSON cannot both go to standard output", remedy="Write to a file with -o.")
+    elif sys.stdout.isatty():
+        raise InputError("sound will not be written to a terminal", remedy="Write to a file with -o, or pipe.")
+
+
+def write_sound(
+    args: argparse.Namespace, chunks: Iterable[np.ndarray], rate: int, process: str
+) -> tuple[Written, str]:
+    """Write chunks to `args.output` with the mark of machine-made speech; how they are marked, in words, beside.
+
+    Args:
+        process: "speech" or "conversion".
+    """
+    from emovoice import provenance
+    from emovoice.watermark import Marker
+    from emovoice.writing import write_audio, write_wav_stream
+
+    marker, tags = Marker(rate), provenance.tags(args.model, process)
+    if args.output == STDOUT:
+        written = write_wav_stream(sys.stdout.buffer, marker.each(chunks), rate, tags)
+        return written, provenance.said(True, marker.has_marked)
+    written = write_audio(args.output, marker.each(chunks), rate, force=args.force, tags=tags)
+    return written, provenance.carried(args.output, marker.has_marked)
 
 
 def print_json(record: object) -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from emovoice.speech import Speech
-    from emovoice.writing import Written
 
 _EPILOG = """\
 examples:
@@ -65,29 +64,16 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Speak; see `emovoice say --help`."""
-    to_stdout = args.output == "-"
-    _check_output(args, to_stdout)
+    output.check_sound_output(args)
     speech = _start(args)
-    written = _write(args, _with_progress(speech, quiet=args.quiet), speech, to_stdout)
+    written, mark = output.write_sound(args, _with_progress(speech, quiet=args.quiet), speech.rate, "speech")
     output.warn(speech.warnings)
     if args.json:
-        output.print_json(_report(args, speech, written))
+        output.print_json(_report(args, speech, written.duration_s, mark))
     elif not args.quiet:
         seconds = f"{written.duration_s:.2f} s, {speech.real_time_factor:.2f} x real time"
-        output.note(f"{'standard output' if to_stdout else args.output}: {seconds}")
+        output.note(f"{'standard output' if args.output == output.STDOUT else args.output}: {seconds}")
     return OK
-
-
-def _check_output(args: argparse.Namespace, to_stdout: bool) -> None:
-    """Refuse an output that cannot be written before any work is done."""
-    if not to_stdout:
-        from emovoice.writing import check_target
-
-        check_target(args.output, args.force)
-    elif args.json:
-        raise InputError("sound and JSON cannot both go to standard output", remedy="Write to a file with -o.")
-    elif sys.stdout.isatty():
-        raise InputError("sound will not be written to a terminal", remedy="Write to a file with -o, or pipe.")
 
 
 def _start(args: argparse.Namespace) -> Speech:
@@ -122,16 +108,6 @@ def _read_stdin(limit_chars: int) -> str:
         raise InputError("the text is not UTF-8", field="byte", value=error.start, remedy="Convert it.") from error
 
 
-def _write(args: argparse.Namespace, chunks: Iterator[np.ndarray], speech: Speech, to_stdout: bool) -> Written:
-    from emovoice import watermark
-    from emovoice.writing import write_audio, write_wav_stream
-
-    chunks = watermark.marked(chunks, speech.rate)
-    if to_stdout:
-        return write_wav_stream(sys.stdout.buffer, chunks, speech.rate)
-    return write_audio(args.output, chunks, speech.rate, force=args.force)
-
-
 def _with_progress(speech: Speech, *, quiet: bool) -> Iterator[np.ndarray]:
     """The chunks of `speech`, with a bar of sentences on a terminal."""
     if quiet or not sys.stderr.isatty():
@@ -155,10 +131,10 @@ def _weights(args: argparse.Namespace) -> dict[str, float] | None:
     return names.named(names.parse(args.emotion, args.intensity))
 
 
-def _report(args: argparse.Namespace, speech: Speech, written: Written) -> dict[str, object]:
+def _report(args: argparse.Namespace, speech: Speech, duration_s: float, mark: str) -> dict[str, object]:
     return {
         "path": args.output,
-        "duration_s": round(written.duration_s, 6),
+        "duration_s": round(duration_s, 6),
         "asked_s": speech.asked_s,
         "real_time_factor": round(speech.real_time_factor, 4),
         "seed": args.seed,
@@ -167,5 +143,6 @@ def _report(args: argparse.Namespace, speech: Speech, written: Written) -> dict[
         "emotion": _weights(args),
         "instruction": args.instruction,
         "emotion_audio": args.emotion_audio,
+        "mark": mark,
         "warnings": list(speech.warnings),
     }

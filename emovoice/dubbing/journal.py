@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import soundfile
 
+from emovoice import provenance
 from emovoice.errors import OutputError
-from emovoice.writing import whole_file
+from emovoice.writing import encode_wav24, whole_file
 
 SCHEMA = 1
 """Raised when the same request would sound different."""
@@ -85,8 +85,7 @@ class Journal:
         if peak > 1:
             samples = samples / peak
         with whole_file(self.path(key)) as file:
-            # Without the PEAK chunk and its time stamp that libsndfile puts into files of floats.
-            soundfile.write(file, samples, rate, subtype="PCM_24", format="WAV")
+            encode_wav24(file, samples, rate, provenance.tags(process="dub"))
         line = {"key": key, "samples": len(samples), "rate": rate, "scaled": 1 / peak if peak > 1 else 1.0,
                 "sha256": _digest(self.path(key)), **record}  # fmt: skip
         return self._append(key, line)

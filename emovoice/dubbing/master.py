@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from emovoice import provenance
 from emovoice.dubbing import PROGRAMME_RATE_HZ, media, mix
 from emovoice.dubbing.cues import Remark
 from emovoice.dubbing.job import ORIGINAL, Job
 from emovoice.dubbing.loudness import TOLERANCE_LU, Meter, limited, measured
 from emovoice.dubbing.mix import Placed
-from emovoice.writing import whole_file
+from emovoice.watermark import Marker
+from emovoice.writing import encode_wav24, whole_file
 
 _ROUNDS = 5
 _NEAR_LU = 0.1
 _PEAK_TOLERANCE_DB = 0.1
+_MARK_FADE = PROGRAMME_RATE_HZ // 100  # samples
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Master:
         limited_db: how far the loudest peak was held back.
         lufs, dialogue_lufs, peak_dbtp: measured in the finished file; the dialogue before encoding.
         samples: length of the finished sound, as decoded.
+        mark: how the programme is marked; see `emovoice.provenance.said`.
         remarks: bars that are not met, as faults.
     """
 
@@ -44,10 +48,17 @@ class Master:
     dialogue_lufs: float
     peak_dbtp: float
     samples: int
+    mark: str = ""
     remarks: tuple[Remark, ...] = field(default=())
 
 
-def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path) -> list[Placed]:
+def tags(job: Job, whole: bool = True) -> dict[str, str]:
+    """The mark for the metadata of the programme, or of files with nothing but its speech."""
+    return provenance.tags(job.model, "dub", composite=whole and bool(job.bed or job.options.video))
+
+
+def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path, tags: Mapping[str, str]
+                ) -> list[Placed]:  # fmt: skip
     """Each take as it lies in the programme (resampled, stretched, at its gain), in a file of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
@@ -56,7 +67,7 @@ def write_clips(placed: Sequence[Placed], names: Sequence[str], folder: Path) ->
         with whole_file(path) as file:
             samples = mix.take_samples(one)
             peak = float(np.abs(samples).max(initial=0.0))
-            soundfile.write(file, samples / max(1.0, peak), PROGRAMME_RATE_HZ, subtype="PCM_24", format="WAV")
+            encode_wav24(file, samples / max(1.0, peak), PROGRAMME_RATE_HZ, tags)
         # What does not fit into a file of whole numbers is given back in the mix.
         clips.append(Placed(path, one.fit, one.character, 20 * math.log10(max(1.0, peak))))
     kept = {clip.path for clip in clips}
@@ -78,7 +89,8 @@ def dialogue(clips: Sequence[Placed], total: int) -> Iterator[np.ndarray]:
 
 
 def make(job: Job, clips: Sequence[Placed]) -> Master:
-    """Mix, bring to the target, encode, and measure what was written."""
+    """Mix, mark, bring to the target, encode, and measure what was written."""
+    marker = Marker(PROGRAMME_RATE_HZ)
     speech = measured(dialogue(clips, job.total), 1)
     duck_db = _duck_db(job, clips, speech.lufs)
     with _raw_mix(job) as raw:
@@ -86,9 +98,11 @@ def make(job: Job, clips: Sequence[Placed]) -> Master:
         for block in _mixed(job, clips, duck_db):
             raw[at : at + len(block)] = block
             at += len(block)
+        _mark(raw, clips, marker)
         before = measured(_blocks(raw), job.channels)
         gain_db = _gain_db(job, raw, before, speech)
         master = _encoded(job, raw, gain_db, before, speech, duck_db)
+    master = replace(master, mark=provenance.carried(job.output, marker.has_marked))
     if job.options.stems:
         _write_stems(job, clips, duck_db, gain_db)
     return master
@@ -139,6 +153,16 @@ def _raw_mix(job: Job) -> Iterator[np.ndarray]:
         path.unlink(missing_ok=True)
 
 
+def _mark(raw: np.ndarray, clips: Sequence[Placed], marker: Marker) -> None:
+    """The watermark, wherever somebody speaks: into the mix, since a bed would hide one that lies below the speech
+    alone. The picture's own sound stays as it is elsewhere."""
+    for clip in clips:
+        span = np.array(raw[clip.fit.start : clip.fit.end])
+        ramp = np.arange(1, len(span) + 1) / _MARK_FADE
+        fade = np.minimum(1.0, np.minimum(ramp, ramp[::-1])).astype(np.float32)[:, None]
+        raw[clip.fit.start : clip.fit.end] = span + (marker(span) - span) * fade
+
+
 def _blocks(raw: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(raw), mix.BLOCK):
         yield np.asarray(raw[start : start + mix.BLOCK])
@@ -180,9 +204,9 @@ def _encoded(job: Job, raw: np.ndarray, gain_db: float, before: Meter, speech: M
 def _write(job: Job, blocks: Iterator[np.ndarray]) -> None:
     if job.output.suffix.lower() in media.VIDEO_ENDINGS:
         assert job.options.video is not None
-        media.write_video(job.output, job.options.video, blocks, job.channels, job.options.language)
+        media.write_video(job.output, job.options.video, blocks, job.channels, job.options.language, tags(job))
     else:
-        media.write_sound(job.output, blocks, job.channels, job.total)
+        media.write_sound(job.output, blocks, job.channels, job.total, tags(job))
 
 
 def _dub_track(job: Job) -> int:
@@ -215,7 +239,8 @@ def _write_stems(job: Job, clips: Sequence[Placed], duck_db: float, gain_db: flo
     for character in dict.fromkeys(clip.character for clip in clips):
         own = [clip for clip in clips if clip.character == character]
         media.write_sound(folder / f"{safe_name(character)}.wav",
-                          (block * np.float32(factor) for block in dialogue(own, job.total)), 1, job.total)
+                          (block * np.float32(factor) for block in dialogue(own, job.total)), 1, job.total,
+                          tags(job, whole=False))  # fmt: skip
     if job.bed:
         gains, at = mix.ducking([clip.fit for clip in clips], duck_db), 0
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from emovoice.dubbing import PROGRAMME_RATE_HZ
 from emovoice.dubbing.extras import need
 from emovoice.errors import AudioError, OutputError
-from emovoice.writing import whole_file
+from emovoice.writing import put_tags, whole_file
 
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv")
 PLAIN_ENDINGS = {".wav": ("WAV", "PCM_24"), ".flac": ("FLAC", "PCM_24")}
@@ -131,23 +132,28 @@ def sound_map(path: str | os.PathLike[str], folder: Path, total: int | None = No
         spool.unlink(missing_ok=True)
 
 
-def write_sound(target: Path, blocks: Iterable[np.ndarray], channels: int, total: int) -> None:
-    """Write `(n, C)` blocks, `total` samples in all, to a sound file. Raises OutputError."""
+def write_sound(target: Path, blocks: Iterable[np.ndarray], channels: int, total: int,
+                tags: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Write `(n, C)` blocks, `total` samples in all, to a sound file with metadata. Raises OutputError."""
     ending = target.suffix.lower()
     if ending in PLAIN_ENDINGS:
-        _write_plain(target, blocks, channels, total)
+        _write_plain(target, blocks, channels, total, tags)
         return
     av = need("av", "media", "writing this format")
     muxer, codec, bits = CODED_ENDINGS[ending]
     with whole_file(target) as file, _reported(av, target), av.open(file, "w", format=muxer, options=_EXACT) as out:
+        out.metadata.update(tags)
         track = _sound_track(av, out, codec, bits, channels)
         for packet in _encoded(av, track, blocks, channels, 0.0):
             out.mux(packet)
 
 
 def write_video(target: Path, video: str | os.PathLike[str], blocks: Iterable[np.ndarray], channels: int,
-                language: str) -> None:
+                language: str, tags: Mapping[str, str] = MappingProxyType({})) -> None:
     """Write a video with its own tracks, copied, and the dub as one more sound track, which becomes the default.
+
+    Args:
+        tags: metadata of the whole.
 
     Raises:
         AudioError: the video cannot be read.
@@ -158,6 +164,7 @@ def write_video(target: Path, video: str | os.PathLike[str], blocks: Iterable[np
     codec, bits = _VIDEO_SOUND
     with _opened(video) as source, whole_file(target) as file, _reported(av, target), \
             av.open(file, "w", format=muxer, options=_EXACT) as out:  # fmt: skip
+        out.metadata.update(tags)
         copies = {stream.index: out.add_stream_from_template(stream) for stream in source.streams
                   if stream.type in ("video", "audio", "subtitle") and not _is_cover(stream)}
         for stream in source.streams:
@@ -251,7 +258,8 @@ def _resampled(resampler: Any, frame: Any) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(out.to_ndarray().T, np.float32)
 
 
-def _write_plain(target: Path, blocks: Iterable[np.ndarray], channels: int, total: int) -> None:
+def _write_plain(target: Path, blocks: Iterable[np.ndarray], channels: int, total: int, tags: Mapping[str, str]
+                 ) -> None:  # fmt: skip
     import soundfile
 
     container, encoding = PLAIN_ENDINGS[target.suffix.lower()]
@@ -260,6 +268,7 @@ def _write_plain(target: Path, blocks: Iterable[np.ndarray], channels: int, tota
     with whole_file(target) as file, soundfile.SoundFile(
         file.fileno(), "w", PROGRAMME_RATE_HZ, channels, encoding, format=container, closefd=False
     ) as out:
+        put_tags(out, tags)
         for block in blocks:
             out.write(block)
 

@@ -183,7 +183,8 @@ def _clips(booth: Booth, chosen: Sequence[Chosen | None], fits: Sequence[Fit | N
         placed.append(Placed(booth.journal.path(line.key(job, one.take)), fit, cue.character, gain_db))
         names.append(f"{cue.number:05d}{f'.{cue.part}' if cue.part else ''}_{master.safe_name(cue.character)}")
         ids.append(cue.id)
-    return dict(zip(ids, master.write_clips(placed, names, job.folder / "clips"), strict=True))
+    made = master.write_clips(placed, names, job.folder / "clips", master.tags(job, whole=False))
+    return dict(zip(ids, made, strict=True))
 
 
 def _remarks(booth: Booth, chosen: Sequence[Chosen | None], fits: Sequence[Fit | None]) -> dict[int, list[Remark]]:
@@ -229,6 +230,7 @@ def _facts(job: Job, mastered: master.Master) -> dict[str, Any]:
         "dialogue_lufs": _finite(mastered.dialogue_lufs), "peak_dbtp": _finite(mastered.peak_dbtp),
         "gain_db": mastered.gain_db, "duck_db": mastered.duck_db, "limited_db": mastered.limited_db,
         "length_s": round(job.total / PROGRAMME_RATE_HZ, 4), "samples": mastered.samples,
+        "mark": mastered.mark,
     }  # fmt: skip
 
 

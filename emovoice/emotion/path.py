@@ -64,6 +64,20 @@ def waypoints(emotion: Any, intensity: float | None, length_s: float | None = No
     return (_mixed(0.0, emotion, intensity),)
 
 
+def read_keyframes(text: str) -> list[tuple[float, str, float]]:
+    """Keyframes out of "0:calm:0.2, 2.5:angry:0.9". Raises InputError for anything else."""
+    rows = []
+    for part in text.split(","):
+        try:
+            seconds, emotion, intensity = part.split(":")
+            rows.append((float(seconds), emotion.strip(), float(intensity)))
+        except ValueError as error:
+            raise InputError("this is no keyframe", field="curve", value=part.strip(),
+                             remedy='Give "SECONDS:EMOTION:INTENSITY, ...", such as "0:calm:0.2, 2.5:angry:0.9".'
+                             ) from error
+    return rows
+
+
 def is_curve(emotion: object) -> bool:
     """Whether this emotion changes over time."""
     return isinstance(emotion, EmotionCurve) or is_keyframes(emotion)

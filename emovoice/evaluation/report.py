@@ -11,10 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from emovoice.errors import InputError
 from emovoice.evaluation import SUITE_NAMES
 from emovoice.evaluation.rows import Row
-from emovoice.writing import whole_file
+from emovoice.writing import put_between, whole_file
 
 _PACKAGES = (
     "emovoice", "torch", "numpy", "scipy", "faster-whisper", "ctranslate2", "resemblyzer", "swift-f0",
@@ -105,19 +104,7 @@ def put_into(path: Path, text: str) -> None:
         InputError: the file lacks the marks.
         OutputError: it cannot be written.
     """
-    old = path.read_text(encoding="utf-8") if path.is_file() else ""
-    begin, end = (old.find(mark) for mark in MARKS)
-    if not 0 <= begin < end:
-        raise InputError(
-            "no marks to put the figures between",
-            field="into",
-            value=str(path),
-            remedy=f"Give a text file with the lines {MARKS[0]} and {MARKS[1]}.",
-        )
-    body = _with_bars_only(text.partition("\n")[2].strip())  # without the report's own title
-    new = f"{old[: begin + len(MARKS[0])]}\n{body}\n{old[end:]}"
-    with whole_file(path) as file:
-        file.write(new.encode())
+    put_between(path, MARKS, _with_bars_only(text.partition("\n")[2].strip()))  # without the report's own title
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ TEXTS = (
     "No.",
     "When the rain stopped, they walked down to the harbour and counted the boats. There were seven of them.",
 )
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 _START_S = 300.0
 _RATE_HZ = 24_000
 
@@ -98,8 +99,8 @@ def _request(url: str, text: str, seed: int) -> tuple[float, float] | None:
     return first, size / 2 / _RATE_HZ
 
 
-def table(rounds: Sequence[Round]) -> str:
-    """A markdown table, with what else the machine did."""
+def table(rounds: Sequence[Round], model: str, workers: int) -> str:
+    """A markdown table, with what was loaded and what else the machine did."""
     rows = ["| clients | requests | first byte, median | first byte, 95 % | speech a second | failed | load beside |",
             "|---|---|---|---|---|---|---|"]  # fmt: skip
     for one in rounds:
@@ -107,7 +108,8 @@ def table(rounds: Sequence[Round]) -> str:
         rows.append(f"| {one.clients} | {one.requests} | {median:.2f} s | {p95:.2f} s | {one.speech_s_per_s:.2f} s |"
                     f" {one.failures} | {one.load[0]:.1f} to {one.load[1]:.1f} |")  # fmt: skip
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return "\n".join([*rows, f"\n{cores} cores; load is the average of the last minute, the server's own included."])
+    beside = "load is the average of the last minute, the server's own included"
+    return "\n".join([*rows, f"\n`{model}`, {workers} worker{'s' * (workers > 1)}, {cores} cores; {beside}."])
 
 
 def record(rounds: Sequence[Round]) -> list[dict[str, object]]:

@@ -7,19 +7,20 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from emovoice.serve import parts
+from emovoice.dubbing import media, timelines
+from emovoice.dubbing.cues import Cue
+from emovoice.dubbing.job import folder_of, prepare
+from emovoice.dubbing.run import options_of, run
 from emovoice.serve.failures import ApiError
 
-COLUMNS = ("cue", "start s", "end s", "character", "voice", "emotion", "intensity", "text", "slot s", "got s", "take",
-           "remarks")  # fmt: skip
+COLUMNS = ("play", "cue", "start s", "end s", "character", "voice", "emotion", "intensity", "text", "slot s", "got s",
+           "take", "remarks")  # fmt: skip
 EDITABLE = ("voice", "emotion", "intensity", "text")
 
-_OUTPUT = {True: "dub.mp4", False: "dub.wav"}
-_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
+_PLAYABLE = "▶"
 
 Progress = Callable[[int, int], None]
 
@@ -45,31 +46,34 @@ class Dub:
     def output(self) -> Path:
         """The file that is made."""
         if self.video is None:
-            return self.folder / _OUTPUT[False]
+            return self.folder / "dub.wav"
         return self.folder / f"dub{self.video.suffix.lower()}"
 
     @property
     def results(self) -> Path:
         """The folder of takes and reports."""
-        return self.folder / f"{self.output.name}.dub"
+        return folder_of(self.output)
+
+    def forget(self) -> None:
+        """Delete all its files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def begin(timeline: str | None, video: str | None, parent: Path) -> tuple[Dub, list[list[Any]]]:
-    """A dub of uploaded files, and its table. Raises ApiError (501) where nothing here can dub, or an EmovoiceError."""
-    parts.dubbing()
+    """A dub of uploaded files, and its table. Raises ApiError, or an EmovoiceError of `timelines.read`."""
     if not timeline:
         raise ApiError(400, "give a timeline first, such as an .srt file", param="timeline", code="missing_file")
+    if video and Path(video).suffix.lower() not in media.VIDEO_ENDINGS:
+        endings = ", ".join(media.VIDEO_ENDINGS)
+        raise ApiError(400, f"use a video that ends in {endings}", param="video", code="invalid_value")
     folder = Path(tempfile.mkdtemp(prefix="dub-", dir=parent))
-    kept = shutil.copyfile(timeline, folder / f"timeline{Path(timeline).suffix.lower()}")
-    picture = None
-    if video:
-        ending = Path(video).suffix.lower()
-        if ending not in _VIDEOS:
-            raise ApiError(400, f"use a video that ends in {', '.join(_VIDEOS)}", param="video", code="invalid_value")
-        picture = shutil.copyfile(video, folder / f"picture{ending}")
-    dub = Dub(folder, Path(kept), Path(picture) if picture else None)
-    found = import_module("emovoice.dubbing.timelines").read(dub.timeline)
-    return dub, [_row(cue) for cue in found.cues]
+    kept = _copied(timeline, folder / "timeline")
+    dub = Dub(folder, kept, _copied(video, folder / "picture") if video else None)
+    try:
+        return dub, [_row(cue) for cue in timelines.read(dub.timeline).cues]
+    except Exception:
+        dub.forget()
+        raise
 
 
 def speak(
@@ -85,8 +89,6 @@ def speak(
     Raises:
         EmovoiceError: see `emovoice.dubbing.job.prepare`.
     """
-    parts.dubbing()
-    job_module, run_module = (import_module(f"emovoice.dubbing.{name}") for name in ("job", "run"))
     options: dict[str, Any] = {
         "video": str(dub.video) if dub.video else None,
         "cast": cast_of(table),
@@ -100,9 +102,9 @@ def speak(
         dub.picks[again] = _next_take(dub, again)
         options |= {"only": (again,), "takes": dub.picks[again]}
     options["pick"] = dict(dub.picks)
-    job = job_module.prepare(dub.timeline, dub.output, run_module.options_of(**options))
-    dub.report = json.loads(json.dumps(run_module.run([job], progress)[0].report, default=str))
-    return _met(table, dub.report or {})
+    job = prepare(dub.timeline, dub.output, options_of(**options))
+    dub.report = json.loads(json.dumps(run([job], progress)[0].report, default=str))
+    return _met(dub, table)
 
 
 def files(dub: Dub) -> list[str]:
@@ -115,6 +117,12 @@ def clip(dub: Dub, number: int) -> str | None:
     """The sound of a line, or None while it has not been spoken."""
     found = sorted((dub.results / "clips").glob(f"{number:05d}[_.]*"))
     return str(found[0]) if found else None
+
+
+def pressed(dub: Dub | None, row: Sequence[Any], column: int) -> tuple[int, str | None]:
+    """The number of the cue of a row, and its sound where a cell is pressed that is not there to be edited."""
+    number = int(_cell(row, "cue"))
+    return number, clip(dub, number) if dub and COLUMNS[column] not in EDITABLE else None
 
 
 def cast_of(table: Sequence[Sequence[Any]]) -> dict[str, Any]:
@@ -141,26 +149,33 @@ def side_of(table: Sequence[Sequence[Any]]) -> dict[str, Any]:
     return {"cues": cues}
 
 
-def _row(cue: Any) -> list[Any]:
+def _copied(source: str, target: Path) -> Path:
+    """A copy under a name of ours, with the ending it has."""
+    return Path(shutil.copyfile(source, target.with_suffix(Path(source).suffix.lower())))
+
+
+def _row(cue: Cue) -> list[Any]:
     slot_s = round((cue.end_ms - cue.start_ms) / 1000, 3)
     times = [round(cue.start_ms / 1000, 3), round(cue.end_ms / 1000, 3)]
     how = [cue.emotion or "", "" if cue.intensity is None else cue.intensity]
-    return [cue.number, *times, cue.character, "", *how, cue.text, slot_s, "", "", ""]
+    return ["", cue.number, *times, cue.character, "", *how, cue.text, slot_s, "", "", ""]
 
 
 def _cell(row: Sequence[Any], name: str) -> Any:
     return row[COLUMNS.index(name)]
 
 
-def _met(table: Sequence[Sequence[Any]], report: dict[str, Any]) -> list[list[Any]]:
-    """The table with lengths, takes and remarks of a report."""
-    by_cue = {str(entry["cue"]).split(".")[0]: entry for entry in report.get("rows", [])}
+def _met(dub: Dub, table: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The table with lengths, takes and remarks of the report."""
+    by_cue = {str(entry["cue"]).split(".")[0]: entry for entry in (dub.report or {}).get("rows", [])}
     rows = []
     for row in table:
-        entry = by_cue.get(str(int(_cell(row, "cue"))), {})
+        number = int(_cell(row, "cue"))
+        entry = by_cue.get(str(number), {})
         remarks = "; ".join(remark["message"] for remark in entry.get("remarks", []))
         take = f"{entry['take']} of {entry['takes']}" if entry.get("take") is not None else ""
-        rows.append([*row[: COLUMNS.index("got s")], entry.get("placed_s") or "", take, remarks])
+        play = _PLAYABLE if clip(dub, number) else ""
+        rows.append([play, *row[1 : COLUMNS.index("got s")], entry.get("placed_s") or "", take, remarks])
     return rows
 
 

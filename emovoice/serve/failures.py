@@ -47,7 +47,8 @@ _CODES: dict[type[errors.EmovoiceError], tuple[int, str]] = {
     errors.LengthError: (400, "invalid_length"),
 }
 
-_PARAMS = {"text": "input", "length": "input", "timbre": "voice", "source": "file", "duration": "duration_s"}
+_PARAMS = {"text": "input", "length": "input", "timbre": "voice", "source": "file", "duration": "duration_s",
+           "instruction": "instructions"}  # fmt: skip
 """What the engine calls a field, and what the API calls it."""
 
 _HIDDEN_FIELDS = ("path", "source", "folder")
@@ -57,6 +58,8 @@ def of(error: BaseException) -> ApiError:
     """The answer for any error; what is not the client's doing says nothing about the inside of the server."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, errors.ModelError) and error.field == "module":  # an extra that is not installed
+        return ApiError(501, str(error), "server_error", code="not_implemented")
     kind = next((kind for kind in _CODES if isinstance(error, kind)), None)
     if kind is None or not isinstance(error, errors.EmovoiceError):
         return ApiError(500, "the server failed; its log says why", "server_error", code="internal_error")
@@ -84,6 +87,6 @@ def busy(retry_after_s: int) -> ApiError:
     )
 
 
-def not_built(what: str) -> ApiError:
-    """501: this installation lacks a part."""
-    return ApiError(501, f"this installation cannot {what}", "server_error", code="not_implemented")
+def stopping() -> ApiError:
+    """503: no new requests are taken."""
+    return ApiError(503, "the server is stopping", "server_error", code="stopping", headers={"Retry-After": "5"})

@@ -5,8 +5,20 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Json,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
+from emovoice.emotion.path import waypoints
+from emovoice.errors import InputError
 from emovoice.serve.failures import ApiError
 from emovoice.serve.settings import ServeLimits
 
@@ -15,7 +27,22 @@ OPENAI_MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 
 Number = StrictFloat | StrictInt
 Unit = Annotated[Number, Field(ge=0, le=1)]
+Seconds = Annotated[Number, Field(ge=0, le=14400, allow_inf_nan=False)]
 ResponseFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+
+
+def _usable(curve: list[tuple[Number, str, Number]]) -> list[tuple[Number, str, Number]]:
+    try:
+        waypoints(curve, None)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return curve
+
+
+Curve = Annotated[
+    list[tuple[Seconds, StrictStr, Unit]], Field(min_length=1, max_length=1000), AfterValidator(_usable)
+]
+"""The emotion over time: [[seconds, emotion, intensity], ...]."""
 
 
 class VoiceRef(BaseModel):
@@ -28,7 +55,7 @@ class SpeechRequest(BaseModel):
     """The body of `POST /v1/audio/speech`; the fields after `stream_format` are emovoice's own.
 
     Attributes:
-        curve: the emotion over time: [[seconds, emotion, intensity], ...].
+        curve: the emotion over time, instead of `emotion`.
         accent: how the text is read; None for the voice's own.
     """
 
@@ -45,7 +72,7 @@ class SpeechRequest(BaseModel):
     intensity: Unit | None = None
     duration_s: Annotated[Number, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
     seed: Annotated[StrictInt, Field(ge=0, le=2**63 - 1)] = 0
-    curve: Annotated[list[tuple[Number, StrictStr, Unit]], Field(min_length=1, max_length=1000)] | None = None
+    curve: Curve | None = None
     accent: Literal["us", "gb"] | None = None
 
     @property
@@ -60,7 +87,11 @@ class SpeechRequest(BaseModel):
 
 
 class ConvertRequest(BaseModel):
-    """The fields of `POST /v1/audio/convert` beside the recording."""
+    """The fields of `POST /v1/audio/convert` beside the recording.
+
+    Attributes:
+        curve: as in `SpeechRequest`, written as JSON.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -68,6 +99,7 @@ class ConvertRequest(BaseModel):
     voice: str | None = None
     emotion: str | None = None
     intensity: Annotated[float, Field(ge=0, le=1)] | None = None
+    curve: Json[Curve] | None = None
     instructions: str | None = None
     duration_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
@@ -87,8 +119,7 @@ def parse_speech(body: bytes, limits: ServeLimits) -> SpeechRequest:
     _check_length(request.instructions, limits.instruction_chars, "instructions")
     if request.speed != 1 and request.duration_s is not None:
         raise ApiError(400, "speed and duration_s are both given", param="duration_s", code="conflict")
-    if request.curve is not None and request.emotion is not None:
-        raise ApiError(400, "emotion and curve are both given", param="curve", code="conflict")
+    _check_one_emotion(request)
     return request
 
 
@@ -96,6 +127,7 @@ def parse_convert(fields: dict[str, Any], limits: ServeLimits) -> ConvertRequest
     """A conversion from the fields of a form. Raises ApiError (400)."""
     request = _validated(ConvertRequest, {key: value for key, value in fields.items() if value != ""})
     _check_length(request.instructions, limits.instruction_chars, "instructions")
+    _check_one_emotion(request)
     return request
 
 
@@ -113,8 +145,14 @@ def _validated(kind: type[Any], given: dict[str, Any]) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = str(first["loc"][0]) if first["loc"] else None
-        what = "it is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
+        said = first["msg"].removeprefix("Value error, ")
+        what = "it is missing" if first["type"] == "missing" else said[:1].lower() + said[1:]
         raise ApiError(400, f"{param or 'the body'}: {what}", param=param, code="invalid_value") from error
+
+
+def _check_one_emotion(request: SpeechRequest | ConvertRequest) -> None:
+    if request.curve is not None and request.emotion is not None:
+        raise ApiError(400, "emotion and curve are both given", param="curve", code="conflict")
 
 
 def _check_length(text: str | None, most: int, param: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -45,15 +44,8 @@ def load_engine(settings: Settings) -> Engine:
     from emovoice.limits import Limits
 
     limits = settings.limits
-    values: dict[str, Any] = {
-        "text_chars": limits.text_chars,
-        "reference_s": limits.reference_s,
-        "reference_bytes": limits.reference_bytes,
-        "source_s": limits.convert_s,
-    }
-    known = {field.name for field in fields(Limits)}  # the last is there only with the part that converts
-    engine_limits = replace(Limits(), **{name: value for name, value in values.items() if name in known})
-    engine = Engine(settings.model, settings.device, limits=engine_limits)
+    taken = Limits(limits.text_chars, limits.reference_s, limits.reference_bytes, limits.convert_s)
+    engine = Engine(settings.model, settings.device, limits=taken)
     spoken = engine.synthesize("Ready.")
     if settings.watermark and watermark.available():
         watermark.mark(spoken.samples, spoken.rate)

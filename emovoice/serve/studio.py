@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -27,9 +28,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from emovoice.emotion.names import EMOTIONS, NAMED_INTENSITY
+from emovoice.emotion.path import read_keyframes
 from emovoice.serve import dubs, failures, picture, work
-from emovoice.serve.app import Service, as_answer
-from emovoice.serve.requests import ConvertRequest, SpeechRequest, parse_speech
+from emovoice.serve.requests import SpeechRequest, parse_convert, parse_speech
+from emovoice.serve.service import Service, as_answer
 from emovoice.serve.tokens import ANYONE
 from emovoice.serve.voices import check_accent, check_consent, check_name
 from emovoice.voice import Voice, voices
@@ -50,6 +52,7 @@ class Take:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     pieces: list[bytes] = field(default_factory=list)
     done: bool = False
+    path: Path | None = None
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def add(self, data: bytes | None) -> None:
@@ -98,6 +101,10 @@ class Update:
     said: str = ""
 
 
+class Stopped(Exception):
+    """Nobody follows a dub any more."""
+
+
 class Studio:
     """What the tabs call. Errors are ApiError; their message is for people.
 
@@ -110,6 +117,7 @@ class Studio:
         self._folder = tempfile.TemporaryDirectory(prefix="emovoice-page-")
         self.folder = Path(self._folder.name)
         self._takes: OrderedDict[str, Take] = OrderedDict()
+        self._dubbing = threading.Lock()
 
     @property
     def routes(self) -> list[Route]:
@@ -127,17 +135,16 @@ class Studio:
         consent: str,
         emotion: str,
         intensity: float,
+        curve: str,
         duration_s: float | None,
         seed: float,
     ) -> AsyncIterator[Update]:
         """Speak a text; see `emovoice.Engine.stream`. A recording, if there is one, is the voice."""
-        instruction = (instruction or "").strip()
+        how, drawn, label = _felt(instruction, emotion, intensity, curve)
         fields = {
+            **how,
             "input": text or "",
             "voice": voice,
-            "instructions": instruction or None,
-            "emotion": None if instruction else emotion,
-            "intensity": None if instruction else intensity,
             "duration_s": duration_s or None,
             "seed": int(seed or 0),
             "response_format": "wav",
@@ -146,28 +153,26 @@ class Studio:
         who, said = await self._voice(request, recording, consent)
         chunks = work.speak(self.service.engine, request, who)
         opened = self.service.open(ANYONE, "wav", chunks, "speech", warnings=said)
-        curve = () if instruction or emotion == "neutral" else ((0.0, intensity),)
-        label = instruction or f"{emotion} {intensity:g}"
-        async for update in self._made(opened, curve, label):
+        async for update in self._made(opened, "speech", drawn, label):
             yield update
 
     async def convert(
-        self, recording: str | None, emotion: str, intensity: float, voice: str | None = None
+        self, recording: str | None, instruction: str, emotion: str, intensity: float, curve: str = ""
     ) -> AsyncIterator[Update]:
-        """Speak a recording again with another emotion. A voice, if one is given, takes the speaker's place."""
+        """Speak a recording again with another emotion; see `emovoice.Engine.convert_stream`."""
         path = _given(recording)
-        who = self.service.voices.get(voice, ANYONE)[0] if voice else None
-        request = ConvertRequest(emotion=emotion, intensity=intensity)
-        chunks = work.convert(self.service.engine, request, path, who)
+        how, drawn, label = _felt(instruction, emotion, intensity, curve)
+        request = parse_convert({**how, "curve": json.dumps(how["curve"]) if how["curve"] else ""}, self.service.limits)
+        chunks = work.convert(self.service.engine, request, path, None)
         opened = self.service.open(ANYONE, "wav", chunks, "conversion")
-        async for update in self._made(opened, ((0.0, intensity),), f"{emotion} {intensity:g}"):
+        async for update in self._made(opened, "conversion", drawn, label):
             yield update
 
-    async def grid(self, recording: str | None, emotion: str) -> AsyncIterator[list[str | None]]:
+    async def grid(self, recording: str | None, instruction: str, emotion: str) -> AsyncIterator[list[str | None]]:
         """The same recording at six intensities: paths, None for those that are still to come."""
         paths: list[str | None] = [None] * len(GRID)
         for index, intensity in enumerate(GRID):
-            async for update in self.convert(recording, emotion, intensity):
+            async for update in self.convert(recording, instruction, emotion, intensity):
                 paths[index] = update.path
             yield list(paths)
 
@@ -181,7 +186,9 @@ class Studio:
         voice = await self.service.run(partial(self.service.engine.voice_from, path, name="recording"))
         return voice, ()
 
-    async def _made(self, opened: work.Work, curve: picture.Curve, label: str) -> AsyncIterator[Update]:
+    async def _made(
+        self, opened: work.Work, process: str, curve: picture.Curve, label: str
+    ) -> AsyncIterator[Update]:
         """Follow a piece of work to its end."""
         take = self._new_take()
         player = _player(take, label)
@@ -200,21 +207,23 @@ class Studio:
             opened.job.cancelled.set()
             if not take.done:
                 await take.add(None)
-        yield await asyncio.to_thread(self._whole, take, opened.report, curve, label)
+        yield await asyncio.to_thread(self._whole, take, opened.report, process, curve, label)
 
-    def _whole(self, take: Take, report: work.Report, curve: picture.Curve, label: str) -> Update:
+    def _whole(self, take: Take, report: work.Report, process: str, curve: picture.Curve, label: str) -> Update:
         samples = take.samples()
-        path = self.folder / f"{_safe(label)}-{take.id[:6]}.wav"
-        write_audio(path, [samples], report.sample_rate)
+        take.path = self.folder / f"{_safe(label)}-{take.id[:6]}.wav"
+        write_audio(take.path, [samples], report.sample_rate, tags=work.tags(self.service.engine, process))
         drawn = picture.svg(samples, report.sample_rate, curve, label)
         facts = [f"{report.duration_s:.2f} s of speech in {report.compute_s or 0:.1f} s", f"marked: {report.mark}"]
-        return Update("", str(path), drawn, "; ".join([*facts, *report.warnings]))
+        return Update("", str(take.path), drawn, "; ".join([*facts, *report.warnings]))
 
     def _new_take(self) -> Take:
         take = Take()
         self._takes[take.id] = take
         while len(self._takes) > _KEPT_TAKES:
-            self._takes.popitem(last=False)
+            _, old = self._takes.popitem(last=False)
+            if old.path is not None:
+                old.path.unlink(missing_ok=True)  # the page has a copy of its own
         return take
 
     async def _listen(self, request: Request) -> Response:
@@ -232,24 +241,38 @@ class Studio:
     async def dub(
         self, dub: dubs.Dub | None, table: list[list[Any]], again: int | None = None
     ) -> AsyncIterator[tuple[list[list[Any]], str, list[str]]]:
-        """Speak a dub, or one line again: table, progress and files, several times while it goes on."""
+        """Speak a dub, or one line again: table, progress and files, several times while it goes on.
+
+        One at a time: each has a model of its own. When nobody follows any more it ends with the take it is at.
+        """
         if dub is None:
             raise failures.ApiError(400, "read a timeline first", param="timeline", code="missing_file")
-        done, total = 0, 0
+        done, total, stop = 0, 0, threading.Event()
+        settings = self.service.settings
 
         def note(now: int, of: int) -> None:
             nonlocal done, total
+            if stop.is_set():
+                raise Stopped
             done, total = now, of
 
-        settings = self.service.settings
-        speak = partial(dubs.speak, dub, table, self.service.model, settings.device, again, note)
+        def speak() -> list[list[Any]]:
+            with self._dubbing:
+                note(0, 0)
+                return dubs.speak(dub, table, settings.model or self.service.model, settings.device, again, note)
+
         spoken = asyncio.ensure_future(asyncio.to_thread(speak))
-        while not spoken.done():
-            yield table, f"{done} of {total} takes" if total else "preparing", []
-            await asyncio.wait((spoken,), timeout=1.0)
+        spoken.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # it is told, or nobody is there
+        try:
+            while not spoken.done():
+                yield table, f"{done} of {total} takes" if total else "preparing", []
+                await asyncio.wait((spoken,), timeout=1.0)
+        finally:
+            stop.set()
         met = spoken.result()
         report = dub.report or {}
-        verdict = f"verdict: {report.get('verdict')}; {report.get('spoken')} of {report.get('cues')} cues are spoken"
+        verdict = f"verdict: {report.get('verdict')}; {report.get('spoken')} of {report.get('cues')} cues are spoken;"
+        verdict += f" marked: {report.get('mark')}"
         yield met, verdict, dubs.files(dub)
 
     # ---- voices --------------------------------------------------------------------------------------------------
@@ -277,6 +300,22 @@ class Studio:
         """Forget a voice."""
         self.service.voices.delete(id or "", ANYONE)
         return "deleted"
+
+
+def _felt(
+    instruction: str, emotion: str, intensity: float, curve: str
+) -> tuple[dict[str, Any], picture.Curve, str]:
+    """The fields of a request, what is drawn of the emotion, and a label: the instruction or the curve goes first."""
+    words, points = (instruction or "").strip(), (curve or "").strip()
+    if words and points:
+        raise failures.ApiError(400, "give an instruction or a curve, not both", param="curve", code="conflict")
+    if points:
+        rows = read_keyframes(points)
+        return {"curve": rows}, tuple((t_s, amount) for t_s, _, amount in rows), points
+    if words:
+        return {"instructions": words, "intensity": intensity, "curve": None}, (), words
+    drawn = () if emotion == "neutral" else ((0.0, intensity),)
+    return {"emotion": emotion, "intensity": intensity, "curve": None}, drawn, f"{emotion} {intensity:g}"
 
 
 def emotions() -> list[str]:

@@ -22,6 +22,7 @@ SIZE = 420
 RADIUS = 130
 _MIDDLE = SIZE / 2
 _NEUTRAL_BELOW = 0.08
+_LABEL_BELOW = 24  # pixels
 _COLOURS = {
     "happy": "#fab005", "surprised": "#f76707", "afraid": "#7950f2", "angry": "#e03131", "disgusted": "#2f9e44",
     "sad": "#1971c2", "melancholic": "#3b5bdb", "calm": "#0ca678",
@@ -63,8 +64,8 @@ def picture(emotion: str, intensity: float) -> np.ndarray:
         x, y = place(name, 1.0)
         draw.line((_MIDDLE, _MIDDLE, x, y), fill="#dee2e6")
         draw.ellipse((x - 7, y - 7, x + 7, y + 7), fill=colour)
-        text_x, text_y = place(name, 1.25)
-        draw.text((text_x, text_y), name, fill="#212529", font=font, anchor="mm")
+        outward = _LABEL_BELOW if y > _MIDDLE else -_LABEL_BELOW  # beside a dot a long name would lie on it
+        draw.text((place(name, 1.08)[0], y + outward), name, fill="#212529", font=font, anchor="mm")
     x, y = place(emotion, intensity)
     colour = _COLOURS.get(canonical(emotion), "#495057")
     draw.line((_MIDDLE, _MIDDLE, x, y), fill=colour, width=4)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import inspect
 import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emovoice import provenance, watermark
+from emovoice import provenance
+from emovoice.emotion import names
 from emovoice.engine import Engine
-from emovoice.errors import LengthError
-from emovoice.serve import parts
+from emovoice.errors import InputError, LengthError, ModelError
 from emovoice.serve.batching import Job
 from emovoice.serve.encoders import FORMATS, Encoder, encoder
 from emovoice.serve.failures import ApiError
 from emovoice.serve.requests import ConvertRequest, SpeechRequest
 from emovoice.voice import Voice
+from emovoice.watermark import Marker
+
+if TYPE_CHECKING:
+    from emovoice.conversion.stream import Conversion
+    from emovoice.speech import Speech
 
 log = logging.getLogger(__name__)
 
@@ -127,18 +131,19 @@ class Work:
     ) -> None:
         self.report, self.outbox = report, Outbox()
         self._chunks, self.sse, self._tags, self._on_end = chunks, sse, tags, on_end
-        self._watermark = with_watermark and watermark.available()
+        self._marker = Marker(0, with_watermark)
         self._level = Leveller()
         self._encoder: Encoder | None = None
         self._source: Any = None
         self._began = time.monotonic()
         self._samples = 0
-        report.mark = mark_of(report.format, self._watermark)
+        report.mark = mark_of(report.format, self._marker.active)
         self.job = Job(self._start, self._deliver, self._finish, deadline=self._began + deadline_s)
 
     def _start(self) -> Iterator[np.ndarray]:
         self._source = self._chunks(self.report)
         self.report.sample_rate, self.report.voice = self._source.rate, self._source.voice
+        self._marker.rate = self._source.rate
         self._encoder = encoder(self.report.format, self._source.rate, self._tags)
         return iter(self._source)
 
@@ -147,7 +152,7 @@ class Work:
         if self.report.first_chunk_s is None:
             self.report.first_chunk_s = time.monotonic() - self._began
             self._note(self._source.warnings)
-        samples = watermark.mark(chunk, self.report.sample_rate) if self._watermark else chunk
+        samples = self._marker(chunk)
         self._samples += len(samples)
         self._send(self._encoder.feed(self._level(samples)))
 
@@ -157,6 +162,8 @@ class Work:
         report.duration_s = self._samples / report.sample_rate if report.sample_rate else 0.0
         try:
             if error is None and self._encoder is not None:
+                # Too short or silent all the way: what the headers promised is taken back.
+                report.mark = mark_of(report.format, self._marker.has_marked)
                 self._note(self._source.warnings)
                 self._note(self._level.warnings)
                 self._send(self._encoder.close())
@@ -187,33 +194,19 @@ class Work:
 
 def mark_of(format: str, with_watermark: bool) -> str:
     """How a sound of this format is marked."""
-    carried = FORMATS[format].carries_metadata
-    marks = [name for name, there in (("metadata", carried), ("watermark", with_watermark)) if there]
-    return ", ".join(marks) or f"none: {format} has no room for metadata, and no watermark is put in"
+    return provenance.said(FORMATS[format].carries_metadata, with_watermark, f"{format} has no room for metadata")
 
 
-def speak(engine: Engine, request: SpeechRequest, voice: Voice) -> Callable[[Report], Any]:
+def speak(engine: Engine, request: SpeechRequest, voice: Voice) -> Callable[[Report], Speech]:
     """What opens the chunks of a speech request; it runs in a worker."""
 
-    def open_chunks(report: Report) -> Any:
-        emotion, intensity, extra = request.emotion, request.intensity, dict[str, Any]()
-        words = (request.instructions or "").strip()
-        if words and (emotion is not None or request.curve is not None):
-            report.warnings.append("the instructions were not used: an emotion is given")
-        elif words and "instruction" in inspect.signature(engine.stream).parameters:
-            extra["instruction"] = words
-        elif words:
-            emotion, read, said = parts.instructed(words)
-            intensity = read if intensity is None else intensity
-            report.warnings += said
-        if request.curve:
-            curve = [tuple(point) for point in request.curve]
-            extra |= parts.with_options(engine.stream, "speak", {"curve": curve})
-        duration_s, said = _asked(engine, request, voice, emotion, intensity)
+    def open_chunks(report: Report) -> Speech:
+        how = felt(request, report)
+        duration_s, said = _asked(engine, request, voice, how)
         report.warnings += said
         try:
-            return engine.stream(request.input, voice, emotion, intensity, duration_s=duration_s, seed=request.seed,
-                                 accent=request.accent, **extra)  # fmt: skip
+            return engine.stream(request.input, voice, duration_s=duration_s, seed=request.seed, accent=request.accent,
+                                 **how)  # fmt: skip
         except LengthError as error:
             if request.speed == 1:
                 raise
@@ -223,35 +216,54 @@ def speak(engine: Engine, request: SpeechRequest, voice: Voice) -> Callable[[Rep
     return open_chunks
 
 
+def felt(request: SpeechRequest | ConvertRequest, report: Report) -> dict[str, Any]:
+    """What a request says of emotion, as the engine's arguments; instructions give way to an emotion or a curve.
+
+    Instructions that are nothing but the name of an emotion ("Anger.") mean exactly that one.
+    """
+    emotion: Any = request.curve or request.emotion
+    words = (request.instructions or "").strip()
+    if words and emotion is not None:
+        report.warnings.append("the instructions were not used: an emotion is given")
+    elif words:
+        try:
+            emotion = names.canonical(words.rstrip(".!"))
+        except InputError:
+            return {"instruction": words, "intensity": request.intensity}
+    return {"emotion": emotion, "intensity": request.intensity}
+
+
 def _asked(
-    engine: Engine, request: SpeechRequest, voice: Voice, emotion: Any, intensity: float | None
+    engine: Engine, request: SpeechRequest, voice: Voice, how: dict[str, Any]
 ) -> tuple[float | None, tuple[str, ...]]:
     """The length to ask the model for: as given, or what the speed makes of the free length."""
     if request.speed == 1:
         return request.duration_s, ()
     speed = min(max(float(request.speed), SLOWEST_SPEED), FASTEST_SPEED)
-    free_s = engine.estimate(request.input, voice, emotion, intensity, request.accent)
+    free_s = engine.estimate(request.input, voice, accent=request.accent, **how)
     said = () if speed == request.speed else (f"speed {request.speed:g} is beyond the model; {speed:g} was used",)
     return free_s / speed, said
 
 
-def convert(engine: Engine, request: ConvertRequest, path: str, voice: Voice | None) -> Callable[[Report], Any]:
+def convert(engine: Engine, request: ConvertRequest, path: str, voice: Voice | None) -> Callable[[Report], Converted]:
     """What opens the chunks of a conversion; it runs in a worker."""
 
-    def open_chunks(report: Report) -> Any:
-        call = parts.converter(engine)
-        emotion: Any = request.emotion
-        intensity = request.intensity
-        if emotion is None and request.instructions and request.instructions.strip():
-            emotion, read, said = parts.instructed(request.instructions)
-            intensity = read if intensity is None else intensity
-            report.warnings += said
-        options = {"emotion": emotion, "intensity": intensity, "timbre": voice, "duration_s": request.duration_s,
-                   "seed": request.seed}  # fmt: skip
-        conversion = call(path, **parts.with_options(call, "convert", options))
+    def open_chunks(report: Report) -> Converted:
+        _check_converts(engine)
+        how = felt(request, report)
+        conversion = engine.convert_stream(path, timbre=voice, duration_s=request.duration_s, seed=request.seed, **how)
         return Converted(conversion, voice.name if voice else "the recording's own")
 
     return open_chunks
+
+
+def _check_converts(engine: Engine) -> None:
+    """Raises ApiError (501) for a model that comes without weights for it."""
+    try:
+        engine.pipeline.converter()
+    except (ModelError, AttributeError) as error:
+        what = f"the model '{engine.pipeline.name}' does not convert recordings"
+        raise ApiError(501, what, "server_error", code="not_implemented") from error
 
 
 class Converted:
@@ -261,7 +273,7 @@ class Converted:
         voice: who speaks.
     """
 
-    def __init__(self, conversion: Any, voice: str) -> None:
+    def __init__(self, conversion: Conversion, voice: str) -> None:
         self._conversion, self.rate, self.voice = conversion, conversion.rate, voice
         self._mixed = 0
 

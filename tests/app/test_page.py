@@ -1,14 +1,12 @@
-"""The page in a real browser, and for programs: upload, press, listen, look. The engine is on stand-ins."""
+"""The page in a real browser, and for programs: upload, press, listen, look. It speaks with the debug model."""
 
 from __future__ import annotations
 
 import io
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from emovoice.engine import Engine
 from emovoice.provenance import detect
 from emovoice.serve.run import listen, server, url_of
 from emovoice.serve.settings import Settings
-from tests import fakes
 from tests.serve.test_voices import YES, recording
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -30,53 +27,32 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture
 WAIT_MS = 90_000
 
 
-class SlowPipeline(fakes.FakePipeline):
-    """Takes a moment for each chunk, so that there is something to hear while it is made."""
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from app.page import create
 
-    def speak(self, *arguments: Any, **options: Any) -> Iterator[np.ndarray]:
-        for chunk in super().speak(*arguments, **options):
+    engine = Engine("debug")
+    speak = engine.pipeline.speak
+
+    def slowly(*arguments: Any, **options: Any) -> Iterator[np.ndarray]:
+        """A moment for each chunk, so that there is something to hear while it is made."""
+        for chunk in speak(*arguments, **options):
             time.sleep(0.2)
             yield chunk
 
-
-@dataclass
-class Conversion:
-    """Stands in for what converts: the recording's own samples, weaker with the intensity."""
-
-    samples: np.ndarray
-    rate: int
-    warnings: tuple[str, ...] = ("a stand-in",)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        yield self.samples
-
-
-def fake_convert(path: str, emotion: str, intensity: float, *, timbre: object = None, seed: int = 0) -> Conversion:
-    samples, rate = soundfile.read(path, dtype="float32")
-    return Conversion(samples * (1 - intensity / 2), rate)
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        fakes.install(patch)
-        patch.setattr(sys.modules["emovoice.pipeline"], "Pipeline", SlowPipeline)
-        engine = Engine("debug")
-        engine.convert_stream = fake_convert  # type: ignore[attr-defined, method-assign, assignment, unused-ignore]
-        from app.page import create
-
-        settings = Settings(port=0, voices_dir=tmp_path_factory.mktemp("stored"), watermark=False)
-        bound = listen("127.0.0.1", 0)
-        running = server(create(engine, settings), settings.limits)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        until = time.monotonic() + 60
-        while not running.started and time.monotonic() < until:
-            time.sleep(0.05)
-        yield url_of(bound)
-        running.should_exit = True
-        thread.join(40)
-        bound.close()
+    engine.pipeline.speak = slowly  # type: ignore[method-assign]
+    settings = Settings(port=0, voices_dir=tmp_path_factory.mktemp("stored"), watermark=False)
+    bound = listen("127.0.0.1", 0)
+    running = server(create(engine, settings), settings.limits)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    until = time.monotonic() + 60
+    while not running.started and time.monotonic() < until:
+        time.sleep(0.05)
+    yield url_of(bound)
+    running.should_exit = True
+    thread.join(40)
+    bound.close()
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +180,24 @@ def test_converting(page: Any, wav: Path) -> None:
                            "p => p.querySelectorAll('a[download]').length >= 6)")  # fmt: skip
 
 
+def test_dubbing(page: Any, tmp_path: Path) -> None:
+    """A timeline is read, spoken, and the cue whose row is pressed is heard."""
+    pytest.importorskip("av")
+    timeline = tmp_path / "cues.srt"
+    timeline.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello.\n\n2\n00:00:01,500 --> 00:00:02,250\nGo away.\n")
+    page.get_by_role("tab", name="Dub").click()
+    upload(page, page.locator("[role=tabpanel]:visible input[type=file]").first, timeline)
+    page.get_by_role("button", name="Read the timeline").click()
+    said = "text => [...document.querySelectorAll('textarea')].some(area => area.value.includes(text))"
+    page.wait_for_function(said, arg="2 cues")
+    page.get_by_role("button", name="Dub everything").click()
+    page.wait_for_function(said, arg="2 of 2 cues are spoken; marked: metadata")
+    page.locator("[data-row='1'][data-col='0']").last.click()
+    page.wait_for_selector("#dub-line a[download]")
+    assert 0 < duration_in_browser(page, page.get_attribute("#dub-line a[download]", "href")) <= 0.76
+    assert "2" in [box.input_value() for box in page.locator("input[type=number]:visible").all()]
+
+
 def test_at_the_width_of_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for tab in ("Voices", "Dub", "Convert", "Speak"):
@@ -231,10 +225,10 @@ def test_controls_have_names(page: Any) -> None:
 def test_programs_may_use_the_page_too(url: str, tmp_path: Path) -> None:
     client_module = pytest.importorskip("gradio_client")
     client = client_module.Client(url, download_files=str(tmp_path), verbose=False)
-    arguments = ("Hello there.", "", "default", None, "", "sad", 0.5, 2.0, 3)
+    arguments = ("Hello there.", "", "default", None, "", "sad", 0.5, "", 1.0, 3)
     _, path, drawing, said = client.predict(*arguments, api_name="/speak")
     samples, rate = soundfile.read(path)
-    assert len(samples) / rate == pytest.approx(2.0) and "<svg" in drawing and "marked: metadata" in said
+    assert len(samples) / rate == pytest.approx(1.0) and "<svg" in drawing and "marked: metadata" in said
     assert detect(path).found, "a downloaded file is marked"
     with pytest.raises(Exception, match="empty"):
         client.predict("", *arguments[1:], api_name="/speak")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from emovoice import watermark
 from emovoice.cli import main
 from emovoice.engine import Engine
 from emovoice.pipeline import Pipeline
@@ -67,6 +68,7 @@ def test_json(say: Callable[..., int], capsys: pytest.CaptureFixture[str], name:
         "voice": "anna",
         "emotion": {"angry": 0.4},
         "emotion_audio": None,
+        "mark": "metadata, watermark" if watermark.available() else "metadata",
         "instruction": None,
         "warnings": [],
     }

@@ -15,8 +15,9 @@ import pytest
 import soundfile
 
 from emovoice.cli import main
-from emovoice.cli.convert import read_curve
+from emovoice.emotion.path import read_keyframes
 from emovoice.errors import InputError
+from emovoice.provenance import detect
 
 pytestmark = pytest.mark.usefixtures("engine_factory")
 RATE = 16_000
@@ -47,8 +48,10 @@ def test_json(convert: Callable[..., int], capsys: pytest.CaptureFixture[str]) -
     report = json.loads(capsys.readouterr().out)
     assert report.pop("real_time_factor") > 0
     assert any("length changed" in warning for warning in report.pop("warnings"))
+    assert report.pop("mark") in ("metadata", "metadata, watermark")
+    assert (detect("out.flac").metadata or {})["process"] == "conversion"
     assert report == {"path": "out.flac", "duration_s": 2.0, "asked_s": 2.0, "rate": RATE, "channels": 2, "seed": 4,
-                      "model": "debug", "emotion": "0:sad:0.2, 1:happy:1", "reference": None}
+                      "model": "debug", "emotion": "0:sad:0.2, 1:happy:1", "reference": None, "instruction": None}
 
 
 def test_to_standard_output(convert: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +99,7 @@ def test_a_model_without_conversion(
 
 
 def test_a_curve_is_read() -> None:
-    assert read_curve("0:calm:0.2, 2.5:angry:0.9") == [(0.0, "calm", 0.2), (2.5, "angry", 0.9)]
+    assert read_keyframes("0:calm:0.2, 2.5:angry:0.9") == [(0.0, "calm", 0.2), (2.5, "angry", 0.9)]
     for text in ("", "0:calm", "x:calm:1", "0:calm:1:2", "0:calm:1,"):
         with pytest.raises(InputError, match="keyframe"):
-            read_curve(text)
+            read_keyframes(text)

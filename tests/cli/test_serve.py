@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -57,6 +59,24 @@ def test_beyond_this_machine_needs_a_word(command: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "emovoice", *command, "--host", "0.0.0.0"], capture_output=True,
                           text=True, timeout=100, check=False)  # fmt: skip
     assert done.returncode == 2 and "needs tokens" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_figures_go_between_their_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """`emovoice bench serve --into`, on stand-ins for the server and its clients."""
+    from emovoice.serve import bench
+
+    rounds = [bench.Round(1, 3, (0.25, 0.5), 2.0, 0, (0.1, 1.2)), bench.Round(8, 24, (1.0, 2.5), 1.5, 1, (1.2, 9.0))]
+    monkeypatch.setattr(bench, "served", lambda *_: contextlib.nullcontext("http://127.0.0.1:1"))
+    monkeypatch.setattr(bench, "measure", lambda *_: iter(rounds))
+    page = tmp_path / "page.md"
+    page.write_text(f"# Before\n{bench.MARKS[0]}\nold\n{bench.MARKS[1]}\nAfter\n")
+    assert cli.main(["bench", "serve", "--model", "debug", "--into", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rounds"][1]["failures"] == 1
+    text = page.read_text()
+    assert text.startswith("# Before\n") and text.endswith(f"{bench.MARKS[1]}\nAfter\n") and "old" not in text
+    assert "| 8 | 24 | 1.00 s | 2.50 s | 1.50 s | 1 | 1.2 to 9.0 |" in text and "`debug`, 1 worker," in text
+    page.write_text("no lines")
+    assert cli.main(["bench", "serve", "--model", "debug", "--into", str(page)]) == 2
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emovoice import provenance
 from emovoice.dubbing import media
 from emovoice.dubbing.media import probe, sound, write_sound, write_video
 from emovoice.errors import AudioError, OutputError
@@ -126,3 +127,29 @@ def test_what_a_container_cannot_hold(tmp_path: Path) -> None:
     target = tmp_path / "none" / "out.mp4"
     with pytest.raises(OutputError):
         write_video(target, source, [], 1, "eng")
+
+
+TAGS = provenance.tags("some-model", "dub", composite=True)
+
+
+@pytest.mark.parametrize("ending", [*media.SOUND_ENDINGS, "rf64"])
+def test_the_mark_is_in_every_sound_file(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ending == "rf64":
+        monkeypatch.setattr("emovoice.dubbing.media._LARGEST_WAV_BYTES", 0)
+    path = tmp_path / ("a.wav" if ending == "rf64" else f"a{ending}")
+    write_sound(path, [burst(RATE, 4800)], 1, RATE, TAGS)
+    assert ending != "rf64" or path.read_bytes()[:4] == b"RF64"
+    assert provenance.carried(path, False) == "metadata"
+    found = provenance.detect(path)
+    assert found.metadata and found.metadata["model"] == "some-model" and found.metadata["process"] == "dub"
+    write_sound(path, [burst(RATE, 4800)], 1, RATE)
+    assert provenance.detect(path).metadata is None
+
+
+@pytest.mark.parametrize("ending", media.VIDEO_ENDINGS)
+def test_the_mark_is_in_every_video(tmp_path: Path, ending: str) -> None:
+    source = make_video(tmp_path / "in.mp4", 2, sound=burst(2 * RATE, 4800))
+    assert provenance.detect(source).metadata is None
+    write_video(tmp_path / f"out{ending}", source, [burst(2 * RATE, 4800)], 1, "eng", TAGS)
+    found = provenance.detect(tmp_path / f"out{ending}").metadata
+    assert found and found["digitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")

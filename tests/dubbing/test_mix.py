@@ -9,10 +9,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emovoice import watermark
 from emovoice.dubbing import PROGRAMME_RATE_HZ as RATE
-from emovoice.dubbing.master import dialogue, write_clips
+from emovoice.dubbing.master import _mark, dialogue, write_clips
 from emovoice.dubbing.mix import Placed, duck_depth_db, ducking, mixed, only_under, reblocked, take_samples
 from emovoice.dubbing.plan import Fit
+from tests.test_provenance import vowel
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_dialogue_lies_where_it_should(take: Path, tmp_path: Path) -> None:
     placed = [Placed(take, fit(1000, RATE)), Placed(take, fit(3 * RATE, RATE + 700))]
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "stale.wav").write_bytes(b"x")
-    clips = write_clips(placed, ["a", "b"], tmp_path / "clips")
+    clips = write_clips(placed, ["a", "b"], tmp_path / "clips", {})
     assert sorted(path.name for path in (tmp_path / "clips").iterdir()) == ["a.wav", "b.wav"]
     out = np.concatenate(list(dialogue(clips, total)))
     assert out.shape == (total, 1)
@@ -84,6 +86,20 @@ def test_depth_follows_the_loudness() -> None:
 
 
 def test_a_clip_louder_than_full_scale_is_as_loud_in_the_mix(take: Path, tmp_path: Path) -> None:
-    (clip,) = write_clips([Placed(take, fit(0, RATE), gain_db=12)], ["loud"], tmp_path / "clips")
+    (clip,) = write_clips([Placed(take, fit(0, RATE), gain_db=12)], ["loud"], tmp_path / "clips", {})
     assert np.abs(soundfile.read(clip.path)[0]).max() <= 1
     assert np.abs(np.concatenate(list(dialogue([clip], RATE)))).max() == pytest.approx(0.4 * 10 ** (12 / 20), rel=0.05)
+
+
+@pytest.mark.skipif(not watermark.available(), reason="needs the extra watermark")
+def test_the_watermark_lies_where_somebody_speaks_and_nowhere_else(tmp_path: Path) -> None:
+    speech, total = vowel(3.0, RATE), 8 * RATE
+    raw = np.random.default_rng(0).standard_normal((total, 2)).astype(np.float32) * 0.003
+    raw[2 * RATE : 5 * RATE] += speech[:, None]
+    before, marker = raw.copy(), watermark.Marker(RATE)
+    _mark(raw, [Placed(tmp_path, fit(2 * RATE, 3 * RATE))], marker)
+    assert marker.has_marked and np.array_equal(raw[: 2 * RATE], before[: 2 * RATE])
+    assert np.array_equal(raw[5 * RATE :], before[5 * RATE :])
+    for channel in raw[2 * RATE : 5 * RATE].T:
+        assert (watermark.score(channel, RATE) or 0) > 0.8
+    assert np.abs(np.diff(raw - before, axis=0)).max() < 0.2 * np.abs(speech).max(), "no click where it begins"

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 import emovoice
+from emovoice import provenance
 from emovoice.dubbing import media, timelines
 from emovoice.dubbing.cues import Cue, Timeline
 from emovoice.dubbing.edl import timecode
@@ -67,6 +68,19 @@ class _Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def test_every_file_with_speech_in_it_is_marked(made: Made) -> None:
+    folder = made.dubbed.folder
+    assert made.dubbed.report["mark"] in ("metadata", "metadata, watermark")
+    whole = provenance.detect(made.dubbed.output).metadata
+    assert whole and whole["process"] == "dub" and "composite" in whole["digitalSourceType"]
+    speech = [*(folder / "clips").iterdir(), *(folder / "takes").iterdir(),
+              *(path for path in (folder / "stems").iterdir() if path.stem != "bed")]  # fmt: skip
+    for path in speech:
+        found = provenance.detect(path).metadata
+        assert found and found["process"] == "dub" and "composite" not in found["digitalSourceType"], path
+    assert len(speech) == 8 and provenance.detect(folder / "stems" / "bed.wav").metadata is None
 
 
 def test_the_page_needs_nothing_else(made: Made) -> None:

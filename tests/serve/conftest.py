@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from emovoice.engine import Engine
-from emovoice.serve.app import Service, create_app
+from emovoice.serve.app import create_app
 from emovoice.serve.run import listen, server, url_of
+from emovoice.serve.service import Service
 from emovoice.serve.settings import ServeLimits, Settings
 
 

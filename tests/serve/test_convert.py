@@ -1,10 +1,11 @@
-"""`POST /v1/audio/convert`, on a stand-in for what converts, and the wheel and picture of the page."""
+"""`POST /v1/audio/convert` on the debug model, and the wheel and picture of the page."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import json
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,67 +16,95 @@ import soundfile
 
 from emovoice.emotion.names import EMOTIONS
 from emovoice.engine import Engine
+from emovoice.provenance import detect
 from emovoice.serve import picture, wheel
 from tests.serve.conftest import Live
 from tests.serve.test_voices import recording
 
 
-@dataclass
-class Conversion:
-    path: str
-    asked: dict[str, Any]
-    rate: int = 16_000
-    warnings: tuple[str, ...] = ("it was quiet",)
-    samples: np.ndarray = field(default_factory=lambda: np.full((8000, 2), 0.25, np.float32))
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        yield from (self.samples[:3000], self.samples[3000:])
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine("debug")
 
 
 @pytest.fixture
-def made(fake_engine: Engine, serve: Callable[..., Live]) -> tuple[Live, list[Conversion]]:
-    calls: list[Conversion] = []
-
-    def convert_stream(path: str, emotion: Any = None, intensity: float | None = None, *, timbre: Any = None,
-                       duration_s: float | None = None, seed: int = 0) -> Conversion:  # fmt: skip
-        assert Path(path).is_file()
-        calls.append(Conversion(path, {"emotion": emotion, "intensity": intensity, "timbre": timbre, "seed": seed}))
-        return calls[-1]
-
-    fake_engine.convert_stream = convert_stream  # type: ignore[attr-defined, method-assign, assignment, unused-ignore]
-    return serve(fake_engine), calls
+def live(serve: Callable[..., Live], engine: Engine) -> Live:
+    return serve(engine)
 
 
-def test_a_recording_goes_through(made: tuple[Live, list[Conversion]]) -> None:
-    live, calls = made
-    form = {"emotion": "sad", "intensity": "0.6", "voice": "anna", "seed": "5", "response_format": "wav"}
-    answer = httpx.post(f"{live.url}/v1/audio/convert", data=form, files={"file": ("../x.wav", recording())})
+def post(live: Live, form: dict[str, str], file: bytes | None = None) -> httpx.Response:
+    given = {"file": ("../x.wav", file or recording(seconds=1.5))}
+    return httpx.post(f"{live.url}/v1/audio/convert", data=form, files=given, timeout=110)
+
+
+def expected(engine: Engine, tmp_path: Path, *arguments: Any, **options: Any) -> np.ndarray:
+    """What the engine makes of the same file, in 16 bits."""
+    path = tmp_path / "given.wav"
+    path.write_bytes(recording(seconds=1.5))
+    return np.round(np.clip(engine.convert(path, *arguments, **options).samples, -1, 1) * 32767)
+
+
+def wav16(answer: httpx.Response) -> np.ndarray:
     assert answer.status_code == 200, answer.text
-    samples, rate = soundfile.read(io.BytesIO(answer.content))
-    assert rate == 16_000 and len(samples) == 8000 and np.abs(samples - 0.25).max() < 1e-4
-    asked = calls[0].asked
-    assert (asked["emotion"], asked["intensity"], asked["timbre"].name, asked["seed"]) == ("sad", 0.6, "anna", 5)
-    assert not Path(calls[0].path).exists(), "the upload is gone"
-    report = httpx.get(f"{live.url}/v1/audio/reports/{answer.headers['x-request-id']}").json()
-    assert {"it was quiet", "its 2 channels were mixed to one"} <= set(report["warnings"])
+    return soundfile.read(io.BytesIO(answer.content), dtype="int16")[0]
 
 
-def test_words_that_name_an_emotion(made: tuple[Live, list[Conversion]]) -> None:
-    live, calls = made
-    form = {"instructions": "Anger.", "response_format": "mp3"}
-    answer = httpx.post(f"{live.url}/v1/audio/convert", data=form, files={"file": recording()})
-    assert answer.status_code == 200 and calls[0].asked["emotion"] == "angry"
+def report(live: Live, answer: httpx.Response) -> dict[str, Any]:
+    return httpx.get(f"{live.url}/v1/audio/reports/{answer.headers['x-request-id']}").json()
+
+
+def test_a_recording_goes_through(live: Live, engine: Engine, tmp_path: Path) -> None:
+    before = set(Path(tempfile.gettempdir()).glob("emovoice-upload-*"))
+    answer = post(live, {"emotion": "sad", "intensity": "0.6", "voice": "alice", "seed": "5", "response_format": "wav"})
+    made = wav16(answer)
+    wanted = expected(engine, tmp_path, "sad", 0.6, timbre="alice", seed=5)
+    assert np.abs(made - wanted).max() <= 1 and len(made) == len(wanted)
+    assert set(Path(tempfile.gettempdir()).glob("emovoice-upload-*")) <= before, "the upload is gone"
+    told = report(live, answer)
+    assert told["finished"] and told["voice"] == "alice" and told["mark"] == "metadata"
+    (tmp_path / "a.wav").write_bytes(answer.content)
+    assert (detect(tmp_path / "a.wav").metadata or {})["process"] == "conversion"
+
+
+def test_two_channels_become_one(live: Live) -> None:
+    samples, rate = soundfile.read(io.BytesIO(recording(seconds=1.5)))
+    file = io.BytesIO()
+    soundfile.write(file, np.stack([samples, samples / 2], 1), rate, format="WAV")
+    answer = post(live, {"emotion": "sad"}, file.getvalue())
+    assert wav16(answer).shape == (len(samples),)
+    assert "its 2 channels were mixed to one" in report(live, answer)["warnings"]
+
+
+def test_emotions_in_words_and_over_time(live: Live, engine: Engine, tmp_path: Path) -> None:
+    named = wav16(post(live, {"emotion": "angry"}))
+    assert np.array_equal(wav16(post(live, {"instructions": "Anger."})), named), "a plain name means that emotion"
+    words = "starts calm, ends furious"
+    told = wav16(post(live, {"instructions": words}))
+    assert np.abs(told - expected(engine, tmp_path, instruction=words)).max() <= 1
+    points = [(0.0, "sad", 0.2), (1.0, "happy", 1.0)]
+    curved = post(live, {"curve": json.dumps(points), "instructions": "sadly"})
+    assert np.abs(wav16(curved) - expected(engine, tmp_path, points)).max() <= 1
+    assert any("instructions were not used" in text for text in report(live, curved)["warnings"])
+    assert not np.array_equal(told, named)
+
+
+def test_a_model_that_does_not_convert(live: Live, fake_engine: Engine, serve: Callable[..., Live]) -> None:
+    answer = post(serve(fake_engine), {"emotion": "sad"})
+    assert answer.status_code == 501 and answer.json()["error"]["code"] == "not_implemented"
 
 
 @pytest.mark.parametrize(
     ("form", "param"),
     [({"intensity": "2"}, "intensity"), ({"seed": "x"}, "seed"), ({"voice": "nobody"}, "voice"),
-     ({"response_format": "ogg"}, "response_format"), ({"duration_s": "-1"}, "duration_s")],
+     ({"response_format": "ogg"}, "response_format"), ({"duration_s": "-1"}, "duration_s"),
+     ({"curve": "x"}, "curve"), ({"curve": "[]"}, "curve"), ({"curve": "[" * 9999}, "curve"),
+     ({"curve": '[[0, "grumpyish", 1]]'}, "curve"), ({"curve": '[[1, "sad", 1], [0, "sad", 1]]'}, "curve"),
+     ({"curve": '[[0, "sad", 1]]', "emotion": "sad"}, "curve"), ({}, "emotion"), ({"emotion": "hungry"}, "emotion"),
+     ({"emotion": "sad", "duration_s": "60"}, "duration_s")],
 )  # fmt: skip
-def test_what_cannot_be_used(made: tuple[Live, list[Conversion]], form: dict[str, str], param: str) -> None:
-    live, calls = made
-    answer = httpx.post(f"{live.url}/v1/audio/convert", data=form, files={"file": recording()})
-    assert answer.status_code in (400, 404) and answer.json()["error"]["param"] == param and not calls
+def test_what_cannot_be_used(live: Live, form: dict[str, str], param: str) -> None:
+    answer = post(live, form)
+    assert answer.status_code in (400, 404) and answer.json()["error"]["param"] == param
     assert httpx.post(f"{live.url}/v1/audio/convert", data=form).status_code in (400, 404)
 
 

@@ -258,3 +258,30 @@ def test_instructions_are_understood(live: Live) -> None:
         return answer.content
 
     assert spoken(instructions="as if in a rage") != spoken()
+
+
+def test_an_emotion_over_time(live: Live, fake_engine: Engine) -> None:
+    points = [(0.0, "sad", 0.2), (1.0, "happy", 1.0)]
+    body = {"input": TEXT, "curve": points, "instructions": "sadly", "intensity": 0.5, "response_format": "pcm"}
+    got = httpx.post(f"{live.url}/v1/audio/speech", json=body)
+    assert got.status_code == 200, got.text
+    expected = fake_engine.synthesize(TEXT, emotion=points, intensity=0.5)
+    assert np.abs(np.frombuffer(got.content, "<i2") / 32767 - expected.samples).max() < 1e-4
+    assert not np.array_equal(expected.samples, fake_engine.synthesize(TEXT).samples)
+    assert any("instructions were not used" in text for text in json.loads(got.headers["x-emovoice-warnings"]))
+
+
+@pytest.mark.parametrize(
+    "curve", [[[0, "grumpyish", 1]], [[1, "sad", 1], [0, "sad", 1]], [[-1, "sad", 1]], [[0, "sad", 2]], [[0, "sad"]]]
+)
+def test_curves_that_are_none(live: Live, curve: list[object]) -> None:
+    answer = httpx.post(f"{live.url}/v1/audio/speech", json={"input": TEXT, "curve": curve})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == "curve"
+
+
+def test_instructions_with_a_speed(live: Live, fake_engine: Engine) -> None:
+    body = {"input": TEXT, "instructions": "slowly, as if in a rage", "response_format": "pcm"}
+    free = httpx.post(f"{live.url}/v1/audio/speech", json=body).content
+    fast = httpx.post(f"{live.url}/v1/audio/speech", json=body | {"speed": 1.5}).content
+    assert len(fast) == pytest.approx(len(free) / 1.5, rel=0.01)
+    assert len(free) / 48_000 == pytest.approx(fake_engine.estimate(TEXT, instruction=body["instructions"]), rel=0.01)
