@@ -1,4 +1,4 @@
-"""`emovoice bench serve`: measure the server."""
+"""`emovoice bench`: measure speaking, or the server."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from emovoice.errors import InputError
 
 _EPILOG = """\
 examples:
+  emovoice bench speech
+  emovoice bench speech --seconds 1,10 --rounds 5 --json
+  emovoice bench speech --into docs/performance.md
   emovoice bench serve
   emovoice bench serve --clients 1,2,4,8 --requests 4 --json
   emovoice bench serve --into docs/server.md
 
-Starts a server on a free port of this machine, speaks with several clients at once and prints the time to the first
-byte and the seconds of speech they get in a second, with the machine's load beside. `emovoice serve` serves.
+speech: time to the first sound, real-time factor, what each stage takes, underruns, memory, beside `transformers` and
+other engines that are installed. serve: starts a server on a free port of this machine, speaks with several clients at
+once and prints the time to the first byte and the seconds of speech they get in a second. Both print the machine's load.
 """
 
 
@@ -24,14 +28,16 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "bench",
         help=COMMANDS["bench"],
-        description="Measure the server: time to the first byte, throughput.",
+        description="Measure speaking (first sound, real-time factor, stages) or the server (first byte, throughput).",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("serve",), help="what to measure")
-    parser.add_argument("--clients", default="1,2,4,8", metavar="A,B", help="numbers of clients (default: 1,2,4,8)")
-    parser.add_argument("--requests", type=int, default=3, metavar="N", help="of each client (default: 3)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="threads that compute (default: 1)")
+    parser.add_argument("what", choices=("speech", "serve"), help="what to measure")
+    parser.add_argument("--clients", default="1,2,4,8", metavar="A,B", help="serve: how many (default: 1,2,4,8)")
+    parser.add_argument("--requests", type=int, default=3, metavar="N", help="serve: of each client (default: 3)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="serve: threads that compute (default: 1)")
+    parser.add_argument("--seconds", default="1,3,10,30", metavar="A,B", help="speech: lengths (default: 1,3,10,30)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="speech: times each (default: 3)")
     output.add_model_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--into", metavar="FILE", help="put the table between its two lines in this file, too")
@@ -40,22 +46,49 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure; see `emovoice bench --help`."""
-    try:
-        clients = [int(part) for part in args.clients.split(",")]
-    except ValueError as error:
-        raise InputError("clients are whole numbers", field="clients", value=args.clients, remedy="1,2,4,8") from error
-    if not clients or min(clients) < 1 or max(clients) > 64 or not 1 <= args.requests <= 1000:
-        raise InputError("1..64 clients and 1..1000 requests are possible", field="clients", value=args.clients)
-    from emovoice.serve import bench
-    from emovoice.writing import put_between
-
-    with bench.served(args.model, args.device, args.workers) as url:
-        rounds = list(bench.measure(url, clients, args.requests))
-    table = bench.table(rounds, args.model, args.workers)
+    table, record, marks = _serve(args) if args.what == "serve" else _speech(args)
     if args.into:
-        put_between(args.into, bench.MARKS, table)
+        from emovoice.writing import put_between
+
+        put_between(args.into, marks, table)
     if args.json:
-        output.print_json({"model": args.model, "workers": args.workers, "rounds": bench.record(rounds)})
+        output.print_json(record)
     else:
         print(table)
     return OK
+
+
+def _serve(args: argparse.Namespace) -> tuple[str, dict[str, Any], tuple[str, str]]:
+    clients = [int(number) for number in _numbers(args.clients, "clients", 64)]
+    _check_count(args.requests, "requests")
+    from emovoice.serve import bench
+
+    with bench.served(args.model, args.device, args.workers) as url:
+        rounds = list(bench.measure(url, clients, args.requests))
+    record = {"model": args.model, "workers": args.workers, "rounds": bench.record(rounds)}
+    return bench.table(rounds, args.model, args.workers), record, bench.MARKS
+
+
+def _speech(args: argparse.Namespace) -> tuple[str, dict[str, Any], tuple[str, str]]:
+    seconds = _numbers(args.seconds, "seconds", 3600)
+    _check_count(args.rounds, "rounds")
+    from emovoice.testing import bench_speech
+
+    found = bench_speech.measure(args.model, args.device, seconds, args.rounds)
+    return bench_speech.table(found), found, bench_speech.MARKS
+
+
+def _numbers(text: str, field: str, most: float) -> list[float]:
+    """Numbers 1..most out of "1,2,4". Raises InputError."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{field} are numbers with commas", field=field, value=text, remedy="1,2,4,8") from error
+    if not all(1 <= number <= most for number in found):
+        raise InputError(f"{field} lie in 1..{most:g}", field=field, value=text)
+    return found
+
+
+def _check_count(count: int, field: str) -> None:
+    if not 1 <= count <= 1000:
+        raise InputError("1..1000 are possible", field=field, value=count)

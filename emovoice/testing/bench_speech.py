@@ -14,7 +14,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +36,7 @@ _SENTENCES = (
     "He asked himself whether it had been worth the trouble.",
     "The old man laughed, took the letter, and put it into the drawer with all the others.",
 )
+MARKS = ("<!-- speech: begin -->", "<!-- speech: end -->")
 _SECONDS_PER_CHARACTER = 0.065
 _READ_BYTES = 2**28
 
@@ -239,6 +239,3 @@ def _wall_s(run: Callable[[], object]) -> float:
     run()
     return time.perf_counter() - start
 
-
-if __name__ == "__main__":
-    sys.stdout.write(table(measure(sys.argv[1] if len(sys.argv) > 1 else "mini", "cpu", (1, 3, 10, 30), 3)))
