@@ -19,7 +19,7 @@ examples:
 
 speech: time to the first sound, real-time factor, what each stage takes, underruns, memory, beside `transformers` and
 other engines that are installed. serve: starts a server on a free port of this machine, speaks with several clients at
-once and prints the time to the first byte and the seconds of speech they get in a second. Both print the machine's load.
+once and prints the time to the first byte and the seconds of speech they get in a second. Both print the load.
 """
 
 
