@@ -45,7 +45,7 @@ _WHOLE = arithmetic.WHOLE
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    """With the result on disk where there is a place for it: an installation may be read-only, a user without a home."""
+    """With the result on disk where there is a place for it; an installation may be read-only."""
     try:
         return numba.njit(function, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:

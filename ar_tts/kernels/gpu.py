@@ -103,8 +103,8 @@ def sample_rows(logits, whole, real, counts, allowed, size, stride, BLOCK: tl.co
                 odds = tl.where(keys > edge, odds, tl.where(before < limit, tied, 0))
                 total = tl.sum(odds, 0)
             # 7
-            random, _b, _c, _d = tl.philox(tl.load(row + _SEED), step.to(tl.uint32), tl.load(row + _STREAM).to(tl.uint32),
-                                           tl.zeros([], tl.uint32), tl.zeros([], tl.uint32))
+            stream, zero = tl.load(row + _STREAM).to(tl.uint32), tl.zeros([], tl.uint32)
+            random, _b, _c, _d = tl.philox(tl.load(row + _SEED), step.to(tl.uint32), stream, zero, zero)
             u = random.to(tl.int64) & 0xFFFFFFFF
             at = ((u >> 16) * total + (((u & 0xFFFF) * total) >> 16)) >> 16
             at = tl.where(greedy, 0, at)

@@ -69,20 +69,12 @@ def sample(logits: Tensor, state: State, random: Tensor | None = None) -> None:
     flaw = torch.where(best == _LOWEST, NOTHING_ALLOWED, FINE)
     flaw = torch.where(bad.any(1), NOT_A_NUMBER, flaw)
 
-    greedy = real[:, TEMPERATURE] == 0
-    top_k = torch.where(greedy, 1, whole[:, TOP_K])
-    weights = odds_of(score, best)
-    weights = weights * kept(score, weights, top_k, whole[:, TOP_P])
-    total = weights.sum(1)
-    if random is None:
-        random = philox(whole[:, SEED], step, whole[:, STREAM])
-    drawn = (weights.cumsum(1) > torch.where(greedy, 0, share(random, total))[:, None]).int().argmax(1)
-    odds_drawn = weights.gather(1, drawn[:, None])[:, 0]
-
+    token, log_prob = (score == best[:, None]).int().argmax(1), torch.zeros_like(best)
+    if not state.greedy:
+        token, log_prob = _drawn(score, best, state, random, token)
     fine, alive = flaw == FINE, whole[:, DONE] == 0
-    token = torch.where(fine, drawn, stop.clamp(min=0))
+    token = torch.where(fine, token, stop.clamp(min=0))
     ends = ~fine | (token == stop) | (step + 1 == whole[:, LAST])
-    log_prob = torch.where(greedy, 0.0, (odds_drawn.double() / total).log()).float()
     new_whole, new_real = whole.clone(), real.clone()
     for column, value in ((TOKEN, token), (FLAW, flaw), (DONE, ends.long()), (STEP, step + 1)):
         new_whole[:, column] = value
@@ -90,6 +82,19 @@ def sample(logits: Tensor, state: State, random: Tensor | None = None) -> None:
     whole.copy_(torch.where(alive[:, None], new_whole, whole))
     real.copy_(torch.where(alive[:, None], new_real, real))
     state.counts.scatter_add_(1, token[:, None], (alive & fine).int()[:, None])
+
+
+def _drawn(score: Tensor, best: Tensor, state: State, random: Tensor | None, greedy: Tensor) -> tuple[Tensor, Tensor]:
+    """Points 4 to 7 -> tokens and their log-probabilities (R,); `greedy` (R,) are the likeliest tokens."""
+    whole, plain = state.whole, state.real[:, TEMPERATURE] > 0
+    weights = odds_of(score, best)
+    weights = weights * kept(score, weights, whole[:, TOP_K], whole[:, TOP_P])
+    total = weights.sum(1)
+    if random is None:
+        random = philox(whole[:, SEED], whole[:, STEP], whole[:, STREAM])
+    token = (weights.cumsum(1) > share(random, total)[:, None]).int().argmax(1)
+    log_prob = (weights.gather(1, token[:, None])[:, 0].double() / total).log().float()
+    return torch.where(plain, token, greedy), torch.where(plain, log_prob, 0.0)
 
 
 def _scores(logits: Tensor, state: State, ids: Tensor) -> Tensor:

@@ -36,12 +36,14 @@ class State:
         LOG_PROB of the token among those it was drawn from.
     counts: (R, V) int32, how often each token was written.
     allowed: (R, V) bool.
+    greedy: whether every temperature is 0, so that the plain twin need not sort.
     """
 
     whole: Tensor
     real: Tensor
     counts: Tensor
     allowed: Tensor
+    greedy: bool = False
     _arrays: tuple[np.ndarray, ...] | None = field(default=None, repr=False)
 
     @classmethod
@@ -68,7 +70,7 @@ class State:
         real = torch.tensor([each(temperature), each(penalty), each(pull), [0.0] * rows]).t().contiguous()
         mask = torch.ones(rows, vocabulary, dtype=torch.bool) if allowed is None else allowed.expand(rows, vocabulary)
         return cls(whole.to(device), real.to(device), torch.zeros(rows, vocabulary, dtype=torch.int32, device=device),
-                   mask.to(device).contiguous())
+                   mask.to(device).contiguous(), not any(each(temperature)))
 
     @property
     def token(self) -> Tensor:
@@ -89,6 +91,10 @@ class State:
     def log_prob(self) -> Tensor:
         """(R,) float32."""
         return self.real[:, LOG_PROB]
+
+    def told(self) -> list[tuple[int, int]]:
+        """Token and flaw of each row, on the host: the one thing that waits for a device."""
+        return [(token, flaw) for token, flaw in self.whole[:, TOKEN:].tolist()]
 
     def select(self, rows: Sequence[int]) -> None:
         """Only these rows, in this order, from now on."""
