@@ -140,7 +140,11 @@ class Pipeline(VectorPipeline):
         who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
 
         def written(asked: int) -> list[Step]:
-            return _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
+            try:
+                return _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
+            except FloatingPointError as error:
+                raise ModelError(str(error), field="model", value=self.name,
+                                 remedy="Take another voice, or train or load the model again") from error
 
         asked = length + _LEAD_IN_CODES if length and self.bundle.config.lead_in else length
         steps = written(asked)
