@@ -169,6 +169,3 @@ def _sample(logits: np.ndarray, whole: np.ndarray, real: np.ndarray, counts: np.
         row[TOKEN], row[FLAW], settings[LOG_PROB] = token, FINE, log_prob
         row[DONE] = 1 if token == stop or step + 1 == row[LAST] else 0
         counted[token] += 1
-
-
-__all__ = ["sample"]

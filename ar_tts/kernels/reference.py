@@ -27,7 +27,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ar_tts.kernels.arithmetic import FARTHEST, PER_NAT, odds, philox, share, share_up
+from ar_tts.kernels.arithmetic import FARTHEST, PER_NAT, WHOLE, odds, philox, share, share_up
 from ar_tts.kernels.state import (
     DONE,
     EARLIEST,
@@ -133,6 +133,7 @@ def kept(score: Tensor, weights: Tensor, top_k: Tensor, top_p: Tensor, min_keep:
     in_order = weights.gather(1, order) * in_k
     total = in_order.sum(1, keepdim=True)
     in_p = in_order.cumsum(1) - in_order < share_up(top_p[:, None], total)
+    in_p = in_p | (top_p[:, None] >= WHOLE)  # odds of 0, too
     in_p[:, :min_keep] = True
     return torch.zeros_like(in_k).scatter_(1, order, in_k & in_p)
 

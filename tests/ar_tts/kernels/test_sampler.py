@@ -45,7 +45,8 @@ def test_the_generator_is_philox(seed: int, step: int, stream: int, word: int | 
 
 def test_random_bits_are_even_and_follow_every_counter() -> None:
     numbers = torch.arange(40_000)
-    for counters in ((numbers, 0 * numbers, 0 * numbers), (0 * numbers, numbers, 0 * numbers), (0, numbers * 0, numbers)):
+    none = 0 * numbers
+    for counters in ((numbers, none, none), (none, numbers, none), (none, none, numbers)):
         bits = arithmetic.philox(*counters)
         assert chisquare(np.bincount(bits.numpy() >> 26, minlength=64)).pvalue > 1e-4
         assert len(bits.unique()) > 39_990
@@ -87,8 +88,8 @@ def test_numba_draws_what_torch_draws(kind: int) -> None:
 
 def _with_triton(*command: str, **more: str) -> str:
     pytest.importorskip("triton", reason="the gpu extra")
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=115, cwd=ROOT,
-                          env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more)  # fmt: skip
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=115,
+                          cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)} | more)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -287,10 +288,10 @@ def test_the_sampler_of_the_product_is_one_of_them() -> None:
 
 def test_the_twin_serves_until_the_kernel_is_worth_its_start() -> None:
     calls: list[str] = []
-    patient = Patient(lambda: time.sleep(START_S / 3), lambda: lambda: calls.append("kernel"))
-    for _ in range(3):
+    patient = Patient(lambda: time.sleep(START_S / 2.5), lambda: lambda: calls.append("kernel"))
+    for _ in range(2):
         patient()
-        assert patient._kernel is None
+        assert patient._kernel is None and not patient._starting
     patient()
     deadline = time.monotonic() + 20
     while patient._kernel is None and time.monotonic() < deadline:
