@@ -1,0 +1,82 @@
+"""The solver step compiled by Numba: everything is read once. See reference.py for what it does."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion.kernels.reference import OTHERS
+
+MOST_OUTPUTS = 3
+_BLOCK = 2048  # stays in the first cache
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """With the result on disk where there is a place for it; an installation may be read-only."""
+    try:
+        return numba.njit(function, cache=True, nogil=True)
+    except RuntimeError:
+        return numba.njit(function, nogil=True)
+
+
+def advance(x: Tensor, anchor: Tensor | None, previous: Tensor | None, xi: Tensor | None, outputs: Tensor,
+            to_out: Sequence[float], to_d: Sequence[float] | None, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """`reference.advance` of float32 on the CPU, for up to three outputs of the network."""
+    shape = (len(x), x.shape[1], x.shape[2]) if mask is not None else (1, 1, x.numel())
+    coefficients = np.zeros((2, OTHERS + MOST_OUTPUTS), np.float32)
+    given = (x, anchor, previous, xi, *outputs)
+    for row, numbers in zip(coefficients, (to_out, to_d or ())):
+        row[: len(numbers)] = [c if part is not None else 0.0 for part, c in zip(given, numbers)]
+    parts = [(x if part is None else part).contiguous().view(shape).numpy() for part in given]
+    parts += parts[:1] * (OTHERS + MOST_OUTPUTS - len(parts))
+    out, d = torch.empty_like(x, memory_format=torch.contiguous_format), None
+    if to_d is not None:
+        d = torch.empty_like(out)
+    known = np.ones((1, 1), bool) if mask is None else mask.expand(len(x), 1, x.shape[2])[:, 0].contiguous().numpy()
+    _advance(*parts, coefficients, known, mask is not None, out.view(shape).numpy(),
+             (out if d is None else d).view(shape).numpy(), d is not None)
+    return out, d
+
+
+@_compiled
+def _add(to: np.ndarray, part: np.ndarray, c: float, first: bool) -> bool:
+    """to += c part, or = where it is the first -> whether the next is the first."""
+    if c == 0:
+        return first
+    if first:
+        for i in range(len(to)):
+            to[i] = c * part[i]
+    else:
+        for i in range(len(to)):
+            to[i] += c * part[i]
+    return False
+
+
+@_compiled
+def _advance(x: np.ndarray, anchor: np.ndarray, previous: np.ndarray, xi: np.ndarray, one: np.ndarray, two: np.ndarray,
+             three: np.ndarray, coefficients: np.ndarray, known: np.ndarray, masked: bool, out: np.ndarray,
+             d: np.ndarray, wanted: bool) -> None:
+    items, bands, frames = x.shape
+    for item in range(items):
+        for band in range(bands):
+            for start in range(0, frames, _BLOCK):
+                s = slice(start, min(start + _BLOCK, frames))
+                for k in range(2 if wanted else 1):
+                    to = (d if k else out)[item, band, s]
+                    c = coefficients[k]
+                    first = _add(to, x[item, band, s], c[0], True)
+                    first = _add(to, anchor[item, band, s], c[1], first)
+                    first = _add(to, previous[item, band, s], c[2], first)
+                    first = _add(to, xi[item, band, s], c[3], first)
+                    first = _add(to, one[item, band, s], c[4], first)
+                    first = _add(to, two[item, band, s], c[5], first)
+                    first = _add(to, three[item, band, s], c[6], first)
+                    if first:
+                        to[:] = 0
+                    if masked and k == 0:
+                        for i in range(len(to)):
+                            to[i] = to[i] if known[item, start + i] else np.float32(0)
