@@ -21,6 +21,7 @@ TEMPERATURE, PENALTY, PULL, LOG_PROB = range(4)
 FINE, NOT_A_NUMBER, NOTHING_ALLOWED = range(3)
 """What `State.flaw` says: NaN or +inf among the allowed scores; every score -inf."""
 
+_LANES, _MANY = 64, 4096  # of tokens
 PerRow = int | float | Sequence[int] | Sequence[float]
 
 
@@ -105,10 +106,17 @@ class State:
 
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The four parts as numpy arrays on the same memory, for a state on the CPU, and room to work in: scores, their
-        bits, keys, ids and odds of one row."""
+        bits, keys, the largest keys of lanes, numbers of lanes, and ids, keys and odds of a short list.
+
+        Tokens lie in lanes side by side; the last of a lane may be missing, and its key is the lowest.
+        """
         if self._arrays is None:
             size = self.counts.shape[1]
+            width = min(size, _LANES if size < _MANY else 4 * _LANES)
+            padded = -(-size // width) * width
             scores = np.empty(size, np.float32)
-            room = (scores, scores.view(np.int32), *(np.empty(size, kind) for kind in (np.int32, np.int32, np.int64)))
-            self._arrays = (*(p.numpy() for p in (self.whole, self.real, self.counts, self.allowed)), *room)
+            integers = [np.full(n, np.iinfo(np.int32).min, np.int32) for n in (padded, width, width + 1)]
+            short = [np.empty(padded + 1, kind) for kind in (np.int32, np.int32, np.int64)]
+            self._arrays = (*(p.numpy() for p in (self.whole, self.real, self.counts, self.allowed)), scores,
+                            scores.view(np.int32), *integers, *short)
         return self._arrays

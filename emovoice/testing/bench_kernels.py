@@ -1,7 +1,7 @@
 """Time of the fused kernels on this machine's processor, beside what they replace.
 
-`python -m emovoice.testing.bench_kernels` prints JSON; `--table` prints a table instead, and `--into docs/performance.md`
-puts that table between its markers. The sampler stands beside the chain of logits processors of `transformers`
+`python -m emovoice.testing.bench_kernels` prints JSON; `--table` prints a table instead, and `--into PAGE` puts that
+table between the markers of docs/performance.md. The sampler stands beside the chain of logits processors of `transformers`
 (repetition penalty, temperature, top-k, top-p, softmax, multinomial) with the published settings, at the vocabularies
 of the published models and of `mini`; the solver step and the activation stand beside plain torch. The ways take turns,
 one thread each. A figure is the median of the wall clock; where other work shares the cores, the smallest says what the
@@ -20,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- kernels: python -m emovoice.testing.bench_kernels --into docs/performance.md -->", "<!-- /kernels -->"
+BEGIN = "<!-- kernels: python -m emovoice.testing.bench_kernels --into docs/performance.md -->"
+END = "<!-- /kernels -->"
 BAR = 20.0
 """How many times the chain of `transformers` the sampler must reach."""
 _HISTORY_TOKENS = 100
@@ -91,7 +92,8 @@ def _fill(page: Path, text: str) -> None:
 
 
 def _kernels() -> dict[str, _Ways]:
-    ways = {f"sampler, {size} codes, batch {batch}": _samplers(size, batch) for size in (8194, 1000) for batch in (1, 8)}
+    sizes = [(size, batch) for size in (8194, 1000) for batch in (1, 8)]
+    ways = {f"sampler, {size} codes, batch {batch}": _samplers(size, batch) for size, batch in sizes}
     return ways | {"solver step, 100 bands, 400 frames": _steps(), "activation, 384 channels, 1376 samples": _snakes()}
 
 
