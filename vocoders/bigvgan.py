@@ -135,7 +135,8 @@ class Activation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
-        return activation(x, self.act.alpha, self.act.beta, self.upsample.filter, self.downsample["lowpass"].filter)
+        down: Tensor = self.downsample["lowpass"].filter  # type: ignore[assignment]
+        return activation(x, self.act.alpha, self.act.beta, self.upsample.filter, down)
 
 
 class ResidualBlock(nn.Module):

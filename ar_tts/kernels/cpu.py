@@ -67,7 +67,7 @@ def sample(logits: Tensor, state: State) -> None:
 
 
 @_compiled
-def _score(x: float, counted: int, allowed: bool, penalty: float, temperature: float) -> float:  # points 2 and 3
+def _score(x: Any, counted: int, allowed: bool, penalty: Any, temperature: Any) -> Any:  # points 2 and 3
     punished = x * penalty if x < _ZERO else x / penalty
     x = (punished if counted > 0 else x) / temperature + _ZERO
     return x if allowed else -_INFINITY

@@ -43,17 +43,11 @@ def advance(x: Tensor, anchor: Tensor | None, previous: Tensor | None, xi: Tenso
 
 
 @_compiled
-def _add(to: np.ndarray, part: np.ndarray, c: float, first: bool) -> bool:
-    """to += c part, or = where it is the first -> whether the next is the first."""
-    if c == 0:
-        return first
-    if first:
-        for i in range(len(to)):
-            to[i] = c * part[i]
-    else:
-        for i in range(len(to)):
-            to[i] += c * part[i]
-    return False
+def _sum(to: np.ndarray, c: np.ndarray, x: np.ndarray, anchor: np.ndarray, previous: np.ndarray, xi: np.ndarray,
+         one: np.ndarray, two: np.ndarray, three: np.ndarray) -> None:
+    a, b, e, f, g, h, k = c[0], c[1], c[2], c[3], c[4], c[5], c[6]  # outside of the loop, or they are read in it
+    for i in range(len(to)):
+        to[i] = a * x[i] + b * anchor[i] + e * previous[i] + f * xi[i] + g * one[i] + h * two[i] + k * three[i]
 
 
 @_compiled
@@ -61,6 +55,7 @@ def _advance(x: np.ndarray, anchor: np.ndarray, previous: np.ndarray, xi: np.nda
              three: np.ndarray, coefficients: np.ndarray, known: np.ndarray, masked: bool, out: np.ndarray,
              d: np.ndarray, wanted: bool) -> None:
     items, bands, frames = x.shape
+    nothing = np.zeros(_BLOCK, np.float32)  # for what has a coefficient of 0: 0 times infinity is not 0
     for item in range(items):
         for band in range(bands):
             for start in range(0, frames, _BLOCK):
@@ -68,15 +63,10 @@ def _advance(x: np.ndarray, anchor: np.ndarray, previous: np.ndarray, xi: np.nda
                 for k in range(2 if wanted else 1):
                     to = (d if k else out)[item, band, s]
                     c = coefficients[k]
-                    first = _add(to, x[item, band, s], c[0], True)
-                    first = _add(to, anchor[item, band, s], c[1], first)
-                    first = _add(to, previous[item, band, s], c[2], first)
-                    first = _add(to, xi[item, band, s], c[3], first)
-                    first = _add(to, one[item, band, s], c[4], first)
-                    first = _add(to, two[item, band, s], c[5], first)
-                    first = _add(to, three[item, band, s], c[6], first)
-                    if first:
-                        to[:] = 0
+                    _sum(to, c, x[item, band, s] if c[0] else nothing, anchor[item, band, s] if c[1] else nothing,
+                         previous[item, band, s] if c[2] else nothing, xi[item, band, s] if c[3] else nothing,
+                         one[item, band, s] if c[4] else nothing, two[item, band, s] if c[5] else nothing,
+                         three[item, band, s] if c[6] else nothing)
                     if masked and k == 0:
                         for i in range(len(to)):
                             to[i] = to[i] if known[item, start + i] else np.float32(0)
