@@ -1,7 +1,7 @@
 """One step of sampling for all rows of a batch: `sample`, and the `State` that it reads and writes.
 
-reference.py says in plain torch what a step is; cpu.py (Numba) and gpu.py (Triton) do it in one pass, and draw the same
-tokens.
+reference.py says in plain torch what a step is; host.py (numpy), cpu.py (Numba) and gpu.py (Triton) draw the same
+tokens, the last two in one pass.
 """
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ar_tts.kernels import reference
-from ar_tts.kernels.arithmetic import philox
+from ar_tts.kernels import host, reference
 from ar_tts.kernels.patience import Patient
 from ar_tts.kernels.state import State
 
@@ -30,12 +29,6 @@ def sample(logits: Tensor, state: State) -> None:
         on_cpu(logits, state)
 
 
-def _twin(logits: Tensor, state: State) -> None:
-    rows = state.whole.tolist()
-    random = [philox(seed, step, stream) for seed, stream, step, *_ in rows]  # Python is quick at a few numbers
-    reference.sample(logits, state, torch.tensor(random))
-
-
 def _compiled() -> Sampler:
     from ar_tts.kernels import cpu
 
@@ -43,7 +36,7 @@ def _compiled() -> Sampler:
     return cpu.sample
 
 
-on_cpu = Patient(_twin, _compiled)
+on_cpu = Patient(host.sample, _compiled)
 
 
 @cache

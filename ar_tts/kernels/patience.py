@@ -1,4 +1,4 @@
-"""When to start a compiled kernel: starting Numba costs as much as hundreds of steps of the plain twin.
+"""When to start a compiled kernel: starting Numba costs as much as thousands of steps of a plain twin.
 
 Whoever speaks one sentence should not wait for it. The twin therefore serves until it has taken as long as a start
 would; then the kernel is started in the background, and takes over as soon as it is there. Both do the same.

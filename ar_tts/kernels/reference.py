@@ -54,11 +54,8 @@ from ar_tts.kernels.state import (
 _LOWEST = float("-inf")
 
 
-def sample(logits: Tensor, state: State, random: Tensor | None = None) -> None:
-    """Draw a token for each row of logits (R, V), any float type, and write it into the state.
-
-    random: (R,) int64, the 32 bits of each row's draw where the caller has worked them out already.
-    """
+def sample(logits: Tensor, state: State) -> None:
+    """Draw a token for each row of logits (R, V), any float type, and write it into the state."""
     whole, real = state.whole, state.real
     step, stop = whole[:, STEP], whole[:, STOP]
     ids = torch.arange(logits.shape[1], device=logits.device)
@@ -69,9 +66,7 @@ def sample(logits: Tensor, state: State, random: Tensor | None = None) -> None:
     flaw = torch.where(best == _LOWEST, NOTHING_ALLOWED, FINE)
     flaw = torch.where(bad.any(1), NOT_A_NUMBER, flaw)
 
-    token, log_prob = (score == best[:, None]).int().argmax(1), torch.zeros_like(best)
-    if not state.greedy:
-        token, log_prob = _drawn(score, best, state, random, token)
+    token, log_prob = _drawn(score, best, state)
     fine, alive = flaw == FINE, whole[:, DONE] == 0
     token = torch.where(fine, token, stop.clamp(min=0))
     ends = ~fine | (token == stop) | (step + 1 == whole[:, LAST])
@@ -84,17 +79,17 @@ def sample(logits: Tensor, state: State, random: Tensor | None = None) -> None:
     state.counts.scatter_add_(1, token[:, None], (alive & fine).int()[:, None])
 
 
-def _drawn(score: Tensor, best: Tensor, state: State, random: Tensor | None, greedy: Tensor) -> tuple[Tensor, Tensor]:
-    """Points 4 to 7 -> tokens and their log-probabilities (R,); `greedy` (R,) are the likeliest tokens."""
-    whole, plain = state.whole, state.real[:, TEMPERATURE] > 0
+def _drawn(score: Tensor, best: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    """Points 4 to 7 -> tokens and their log-probabilities (R,)."""
+    whole, greedy = state.whole, state.real[:, TEMPERATURE] == 0
     weights = odds_of(score, best)
     weights = weights * kept(score, weights, whole[:, TOP_K], whole[:, TOP_P])
     total = weights.sum(1)
-    if random is None:
-        random = philox(whole[:, SEED], whole[:, STEP], whole[:, STREAM])
-    token = (weights.cumsum(1) > share(random, total)[:, None]).int().argmax(1)
+    at = share(philox(whole[:, SEED], whole[:, STEP], whole[:, STREAM]), total)
+    token = (weights.cumsum(1) > at[:, None]).int().argmax(1)
     log_prob = (weights.gather(1, token[:, None])[:, 0].double() / total).log().float()
-    return torch.where(plain, token, greedy), torch.where(plain, log_prob, 0.0)
+    likeliest = (score == best[:, None]).int().argmax(1)
+    return torch.where(greedy, likeliest, token), torch.where(greedy, 0.0, log_prob)
 
 
 def _scores(logits: Tensor, state: State, ids: Tensor) -> Tensor:

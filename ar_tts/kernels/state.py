@@ -37,14 +37,12 @@ class State:
         LOG_PROB of the token among those it was drawn from.
     counts: (R, V) int32, how often each token was written.
     allowed: (R, V) bool.
-    greedy: whether every temperature is 0, so that the plain twin need not sort.
     """
 
     whole: Tensor
     real: Tensor
     counts: Tensor
     allowed: Tensor
-    greedy: bool = False
     _arrays: tuple[np.ndarray, ...] | None = field(default=None, repr=False)
 
     @classmethod
@@ -71,7 +69,7 @@ class State:
         real = torch.tensor([each(temperature), each(penalty), each(pull), [0.0] * rows]).t().contiguous()
         mask = torch.ones(rows, vocabulary, dtype=torch.bool) if allowed is None else allowed.expand(rows, vocabulary)
         return cls(whole.to(device), real.to(device), torch.zeros(rows, vocabulary, dtype=torch.int32, device=device),
-                   mask.to(device).contiguous(), not any(each(temperature)))
+                   mask.to(device).contiguous())
 
     @property
     def token(self) -> Tensor:

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
 
-from ar_tts.kernels import State, arithmetic, cpu, on_cpu, reference, sample
+from ar_tts.kernels import State, arithmetic, cpu, host, on_cpu, reference, sample
 from ar_tts.kernels.patience import START_S, Patient
 from ar_tts.kernels.state import FINE, NOT_A_NUMBER, NOTHING_ALLOWED, STEP, TOP_K, TOP_P
 from tests.ar_tts.kernels import rows
 
 ROOT = Path(__file__).resolve().parents[3]
 Sampler = Callable[[Tensor, State], None]
-BOTH = pytest.mark.parametrize("sampler", [reference.sample, cpu.sample], ids=["torch", "numba"])
+ALL = pytest.mark.parametrize("sampler", [reference.sample, host.sample, cpu.sample], ids=["torch", "numpy", "numba"])
 
 
 # ---- arithmetic ----
@@ -75,14 +75,15 @@ def test_shares_are_exact(part: int, total: int) -> None:
 # ---- the same tokens everywhere ----
 
 
+@pytest.mark.parametrize("sampler", [host.sample, cpu.sample], ids=["numpy", "numba"])
 @pytest.mark.parametrize("kind", range(rows.KINDS))
-def test_numba_draws_what_torch_draws(kind: int) -> None:
+def test_all_draw_what_torch_draws(kind: int, sampler: Sampler) -> None:
     for size in (1, 3, 40, 1000):
         scores = rows.logits(kind, 40, size, size)
         mine, theirs = rows.state(40, size, size), rows.state(40, size, size)
         for _ in range(7):
             reference.sample(scores, mine)
-            cpu.sample(scores, theirs)
+            sampler(scores, theirs)
             assert rows.equal(mine, theirs)
 
 
@@ -121,7 +122,7 @@ def test_triton_compiles_for_hopper_without_one(tmp_path: Path) -> None:
 # ---- in law ----
 
 
-@BOTH
+@ALL
 def test_draws_follow_the_odds(sampler: Sampler) -> None:
     draws = 8000
     scores = torch.tensor([0.3, -1.0, 2.0, 0.3, 1.0, -4.0, 0.0, -9.0]).repeat(draws, 1)
@@ -137,7 +138,7 @@ def test_draws_follow_the_odds(sampler: Sampler) -> None:
     assert torch.allclose(state.log_prob, (odds / odds.sum()).log()[state.token], atol=1e-5)
 
 
-@BOTH
+@ALL
 def test_draws_follow_the_odds_from_step_to_step(sampler: Sampler) -> None:
     state, found = State.new(3, [5]), np.zeros(3)
     for _ in range(3000):
@@ -198,7 +199,7 @@ def test_what_is_kept_is_what_transformers_keeps(
 # ---- rows do not know each other ----
 
 
-@BOTH
+@ALL
 def test_a_row_draws_the_same_in_any_company(sampler: Sampler) -> None:
     scores = rows.logits(0, 12, 50, 3)
     together = rows.state(12, 50, 3)
@@ -212,7 +213,7 @@ def test_a_row_draws_the_same_in_any_company(sampler: Sampler) -> None:
         assert torch.equal(apart.whole, together.whole[chosen]) and torch.equal(apart.counts, together.counts[chosen])
 
 
-@BOTH
+@ALL
 def test_broken_rows_are_flagged_and_harm_nobody(sampler: Sampler) -> None:
     scores = rows.logits(0, 5, 30, 1)
     scores[1, 3], scores[2], scores[3, 4], scores[4, 5] = float("nan"), float("-inf"), float("inf"), float("nan")
@@ -230,7 +231,7 @@ def test_broken_rows_are_flagged_and_harm_nobody(sampler: Sampler) -> None:
     assert torch.equal(before[1:4], state.whole[1:4])  # those that are done stay as they are
 
 
-@BOTH
+@ALL
 def test_the_likeliest_is_the_first_of_the_largest(sampler: Sampler) -> None:
     scores = torch.tensor([[0.0, 2.0, 2.0, -1.0], [-0.0, 0.0, 0.0, -1.0], [float("-inf")] * 3 + [-3e38]])
     state = State.new(4, [0, 1, 2], temperature=0.0, top_p=0.3)
@@ -238,7 +239,7 @@ def test_the_likeliest_is_the_first_of_the_largest(sampler: Sampler) -> None:
     assert state.token.tolist() == [1, 0, 3] and state.log_prob.tolist() == [0, 0, 0]
 
 
-@BOTH
+@ALL
 def test_a_length_is_kept(sampler: Sampler) -> None:
     size, seeds = 6, list(range(200))
     state = State.new(size, seeds, stop=2, earliest=3, target=5, last=7, pull=2.0)
