@@ -157,7 +157,8 @@ def _sample(logits: np.ndarray, whole: np.ndarray, real: np.ndarray, counts: np.
         for i in range(size):
             key = bits[i] ^ ((bits[i] >> 31) & 0x7FFFFFFF)
             keys[i] = key if scores[i] < _INFINITY else 0x7FFFFFFF  # NaN as well
-        tops[:] = keys[:width]
+        for lane in range(width):  # not by a slice: Numba would spend two seconds on the words of its error
+            tops[lane] = keys[lane]
         for start in range(width, padded, width):
             for lane in range(width):
                 tops[lane] = max(tops[lane], keys[start + lane])
