@@ -2,6 +2,8 @@
 
 Durations are drawn by inverse transform: a symbol is left when the probability of still standing on it falls below
 u ~ U(1/2 - spread, 1/2 + spread), drawn once per symbol. spread = 0 is the median duration, 1/2 plain sampling.
+
+Codes, pitch and level are drawn by the sampler of kernels/, each from a stream of its own of the request's seed.
 """
 from __future__ import annotations
 
@@ -11,9 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ar_tts.kernels import State, sample
+from ar_tts.kernels.arithmetic import WHOLE, philox
+from ar_tts.kernels.state import FINE
 from ar_tts.model import SLOTS, TextToCodes
 
 FREE_LENGTH = 0
+_CODES, _PITCH, _LEVEL, _DURATIONS = range(4)  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -42,18 +48,18 @@ def decode(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, le
            sampling: Sampling = Sampling()) -> Iterator[Step]:
     """Write codes for `text` (1, L) with start and stop, about `length` of them where that is not 0.
 
-    timbre (1, 192), emotion (1, E). Draws come from a generator of `seed`, so equal seeds give equal codes. Ends when
-    the pointer has left the text, and at the latest after `max_codes` steps.
+    timbre (1, 192), emotion (1, E). Equal seeds give equal codes. Ends when the pointer has left the text, and at the
+    latest after `max_codes` steps. Raises FloatingPointError where the model computes NaN.
     """
     assert model.reader is not None
     reader, config = model.reader, model.config
-    random = torch.Generator().manual_seed(seed)
+    draws = _Draws(model, seed, sampling, text.device)
     asked = torch.tensor([length], device=text.device)
     row = model.who_and_how(timbre, emotion)
     cache = model.gpt.new_cache(1, 1 + SLOTS + text.shape[1] + config.max_codes)
     model.hidden(model.prefix(row, text, asked), cache)
     pointer, dwell, survival = 0, 0, 1.0
-    threshold = _threshold(sampling, random)
+    threshold = draws.threshold()
     step = Step(config.start_code, 0, 0, 0)
     for k in range(config.max_codes):
         here = torch.tensor([[pointer]], device=text.device)
@@ -66,24 +72,42 @@ def decode(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, le
         dwell += 1
         if survival < threshold or dwell > sampling.dwell_limit:
             pointer += 1 + int(moves[1:].argmax())
-            dwell, survival, threshold = 0, 1.0, _threshold(sampling, random)
+            dwell, survival, threshold = 0, 1.0, draws.threshold()
         if pointer >= text.shape[1]:
             return
         told = reader.told(hidden, text, torch.tensor([[pointer]], device=text.device))
-        codes = model.mel_head(told)[0, 0, : config.codes]
-        step = Step(_draw(codes, sampling.code_temperature, sampling.top_k, random),
-                    _draw(reader.pitch(told)[0, 0], sampling.pitch_temperature, sampling.top_k, random),
-                    _draw(reader.level(told)[0, 0], sampling.pitch_temperature, sampling.top_k, random), pointer)
+        step = Step(*draws.next(model.mel_head(told)[0], reader.pitch(told)[0], reader.level(told)[0]), pointer)
         yield step
 
 
-def _threshold(sampling: Sampling, random: torch.Generator) -> float:
-    return 0.5 + sampling.duration_spread * (2 * float(torch.rand((), generator=random)) - 1)
+class _Draws:
+    """The random choices of one request."""
 
+    def __init__(self, model: TextToCodes, seed: int, sampling: Sampling, device: torch.device) -> None:
+        assert model.reader is not None
+        self.seed, self.spread, self.thresholds = seed, sampling.duration_spread, 0
+        self.sizes = model.config.codes, model.reader.config.pitch_bins, model.reader.config.level_bins
+        tones = max(self.sizes[1:])
+        known = torch.arange(tones, device=device) < torch.tensor(self.sizes[1:], device=device)[:, None]
+        self.codes = State.new(self.sizes[0], [seed], stream=_CODES, temperature=sampling.code_temperature,
+                               top_k=sampling.top_k, device=device)
+        self.tones = State.new(tones, [seed, seed], stream=[_PITCH, _LEVEL], temperature=sampling.pitch_temperature,
+                               top_k=sampling.top_k, allowed=known, device=device)
+        self.logits = torch.zeros(2, tones, device=device)
 
-def _draw(logits: Tensor, temperature: float, top_k: int, random: torch.Generator) -> int:
-    if temperature == 0:
-        return int(logits.argmax())
-    values, indices = logits.float().topk(min(top_k, len(logits)))
-    noise = torch.rand(len(values), generator=random).clamp(1e-9, 1 - 1e-7).to(values.device)
-    return int(indices[(values / temperature - torch.log(-torch.log(noise))).argmax()])  # Gumbel-max
+    def next(self, codes: Tensor, pitch: Tensor, level: Tensor) -> tuple[int, int, int]:
+        """Logits (1, codes + 2), (1, pitch bins), (1, level bins) -> a code, a pitch, a level."""
+        _, of_pitch, of_level = self.sizes
+        self.logits[:1, :of_pitch], self.logits[1:, :of_level] = pitch, level
+        sample(codes[:, : self.sizes[0]], self.codes)
+        sample(self.logits, self.tones)
+        code, flaw = self.codes.told()[0]
+        (high, flaw_high), (loud, flaw_loud) = self.tones.told()
+        if not flaw == flaw_high == flaw_loud == FINE:
+            raise FloatingPointError("the text-to-codes model computes NaN: broken weights, or a broken voice")
+        return code, high, loud
+
+    def threshold(self) -> float:
+        """The next u of the module's text."""
+        self.thresholds += 1
+        return 0.5 + self.spread * (2 * philox(self.seed, self.thresholds, _DURATIONS) / WHOLE - 1)

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ar_tts.sampling import PUBLISHED, CodeSampling, LengthTarget, gumbel, processed
+from ar_tts.kernels import State, reference, sample
+from ar_tts.kernels.state import FINE
+from ar_tts.sampling import PUBLISHED, CodeSampling, LengthTarget, processed
 from ar_tts.unified import UnifiedVoice
 
 _LOWEST = -1e9  # score of the beams that do not exist yet at the first step
@@ -36,11 +38,12 @@ class Request:
 @dataclass
 class Written:
     """codes (K,) without stop; latents (K, C), the hidden states that predicted them; whether the end was reached
-    rather than the limit of codes."""
+    rather than the limit of codes; `flawed` where the model computed NaN, which ends a request and harms no other."""
 
     codes: Tensor
     latents: Tensor = field(repr=False)
     stopped: bool
+    flawed: bool = False
 
 
 @torch.inference_mode()
@@ -77,10 +80,10 @@ class _Job:
 
     index: int
     request: Request
-    random: torch.Generator
     paths: list[_Node | None]
     scores: Tensor
     ended: list[tuple[float, _Node | None, bool]] = field(default_factory=list)
+    flawed: bool = False
 
 
 class _Loop(ABC):
@@ -94,11 +97,7 @@ class _Loop(ABC):
         self.beams = sampling.beams
         scores = torch.full((self.beams,), _LOWEST, device=self.device)
         scores[0] = 0.0
-        self.jobs = [_Job(i, request, torch.Generator().manual_seed(request.seed), [None] * self.beams, scores.clone())
-                     for i, request in enumerate(requests)]
-        self.seen = torch.zeros(len(requests) * self.beams, self.vocabulary, dtype=torch.bool, device=self.device)
-        if sampling.penalise_prefix:
-            self.seen[:, [1, model.config.start_mel_token]] = True
+        self.jobs = [_Job(i, request, [None] * self.beams, scores.clone()) for i, request in enumerate(requests)]
 
     def run(self) -> list[Written]:
         """All requests, in their order."""
@@ -116,7 +115,8 @@ class _Loop(ABC):
                 rows = [row * self.beams + beam for row in left for beam in range(self.beams)]
                 self.jobs = [self.jobs[row] for row in left]
                 self.cache.select(rows)
-                self.seen, codes = self.seen[rows], codes[rows]
+                self._select(rows)
+                codes = codes[rows]
             hidden = self._feed(codes, step)
         return [written for written in done if written is not None]
 
@@ -141,18 +141,13 @@ class _Loop(ABC):
         position = step + (1 if self.sampling.positions == "trained" else 2)
         return self.model.hidden(self.model.code_rows(codes[:, None], position), self.cache)[:, 0]
 
-    def _logits(self, hidden: Tensor, step: int) -> Tensor:
-        """(R, C) -> (R, V), with what must not be written at -inf."""
-        logits = self.model.mel_head(hidden).float()
-        if not self.sampling.allow_start:
-            logits[:, self.model.config.start_mel_token] = float("-inf")
-        bias = [job.request.length.bias(step) if job.request.length else 0.0 for job in self.jobs]
-        logits[:, self.stop] += torch.tensor(bias, device=self.device).repeat_interleave(self.beams)
-        return logits
-
     @abstractmethod
     def _advance(self, hidden: Tensor, step: int) -> Tensor:
         """Choose the codes (R,) of this step."""
+
+    @abstractmethod
+    def _select(self, rows: Sequence[int]) -> None:
+        """Forget all rows but these."""
 
     @abstractmethod
     def _over(self, job: _Job, written: int) -> bool:
@@ -170,27 +165,41 @@ class _Loop(ABC):
             node = node.before
         found = torch.tensor(codes[::-1], dtype=torch.long, device=self.device)
         if self.sampling.positions != "trained" and codes:
-            return Written(found, self.model.latents(job.request.prompt, found[None])[0], stopped)
+            return Written(found, self.model.latents(job.request.prompt, found[None])[0], stopped, job.flawed)
         empty = job.request.prompt.new_zeros(0, job.request.prompt.shape[-1])
-        return Written(found, torch.stack(latents[::-1]) if latents else empty, stopped)
+        return Written(found, torch.stack(latents[::-1]) if latents else empty, stopped, job.flawed)
 
 
 class _Single(_Loop):
     """One sequence a request: the likeliest, or a draw."""
 
+    def __init__(self, model: UnifiedVoice, requests: Sequence[Request], sampling: CodeSampling) -> None:
+        super().__init__(model, requests, sampling)
+        known = torch.ones(self.vocabulary, dtype=torch.bool, device=self.device)
+        known[model.config.start_mel_token] = sampling.allow_start
+        lengths = [request.length or LengthTarget(sampling.max_codes, pull=0.0) for request in requests]
+        self.state = State.new(
+            self.vocabulary, [request.seed for request in requests], allowed=known, device=self.device,
+            temperature=sampling.temperature if sampling.sample else 0.0, top_k=sampling.top_k, top_p=sampling.top_p,
+            penalty=sampling.repetition_penalty, stop=self.stop, last=[length.last for length in lengths],
+            earliest=[length.codes - length.tolerance_codes if request.length else 0
+                      for request, length in zip(requests, lengths)],
+            target=[length.codes for length in lengths], pull=[length.pull for length in lengths])
+        if sampling.penalise_prefix:
+            self.state.counts[:, [1, model.config.start_mel_token]] = 1
+
     def _advance(self, hidden: Tensor, step: int) -> Tensor:
-        scores = processed(self._logits(hidden, step), self.seen, self.sampling)
-        if self.sampling.sample:
-            noise = torch.stack([gumbel(self.vocabulary, job.random) for job in self.jobs])
-            scores = scores + noise.to(self.device)
-        codes = scores.argmax(-1)
-        self.seen[torch.arange(len(codes), device=self.device), codes] = True
-        for job, code, row in zip(self.jobs, codes.tolist(), hidden):
+        sample(self.model.mel_head(hidden), self.state)
+        for job, (code, flaw), row in zip(self.jobs, self.state.told(), hidden):
+            job.flawed = flaw != FINE
             if code == self.stop:
-                job.ended.append((0.0, job.paths[0], True))
+                job.ended.append((0.0, job.paths[0], not job.flawed))
             else:
                 job.paths[0] = _Node(code, job.paths[0], row)
-        return codes
+        return self.state.token
+
+    def _select(self, rows: Sequence[int]) -> None:
+        self.state.select(rows)
 
     def _over(self, job: _Job, written: int) -> bool:
         if not job.ended and self._at_limit(job, written):
@@ -202,20 +211,40 @@ class _Search(_Loop):
     """Beam search over scores that penalty, temperature and filters have changed, as published: a sequence is ranked by
     the sum of those, divided by length ** length_penalty."""
 
+    def __init__(self, model: UnifiedVoice, requests: Sequence[Request], sampling: CodeSampling) -> None:
+        super().__init__(model, requests, sampling)
+        self.seen = torch.zeros(len(requests) * self.beams, self.vocabulary, dtype=torch.bool, device=self.device)
+        if sampling.penalise_prefix:
+            self.seen[:, [1, model.config.start_mel_token]] = True
+
+    def _logits(self, hidden: Tensor, step: int) -> Tensor:
+        """(R, C) -> (R, V), with what must not be written at -inf."""
+        logits = self.model.mel_head(hidden).float()
+        if not self.sampling.allow_start:
+            logits[:, self.model.config.start_mel_token] = float("-inf")
+        bias = [job.request.length.bias(step) if job.request.length else 0.0 for job in self.jobs]
+        logits[:, self.stop] += torch.tensor(bias, device=self.device).repeat_interleave(self.beams)
+        return logits
+
     def _advance(self, hidden: Tensor, step: int) -> Tensor:
         scores = self._logits(hidden, step).log_softmax(-1)
         scores = processed(scores, self.seen, self.sampling, min_keep=2)
         scores = scores + torch.cat([job.scores for job in self.jobs])[:, None]
         flat = scores.view(len(self.jobs), -1)
-        keys = flat
+        broken = flat.isnan().any(1) | (flat == float("-inf")).all(1)
+        flat = torch.where(broken[:, None], 0.0, flat)
+        chosen = flat.topk(2 * self.beams).indices
         if self.sampling.sample:
-            keys = flat + torch.stack([gumbel(flat.shape[1], job.random) for job in self.jobs]).to(self.device)
-        chosen = keys.topk(2 * self.beams).indices
+            chosen = torch.stack([self._drawn(job, row, step) for job, row in zip(self.jobs, flat)])
         best, order = flat.gather(1, chosen).sort(dim=1, descending=True, stable=True)
         chosen = chosen.gather(1, order)
         parents: list[int] = []
         codes: list[int] = []
         moves: list[tuple[int, int, int]] = []
+        for job, flawed in zip(self.jobs, broken.tolist()):
+            job.flawed = flawed
+            if flawed:  # it goes through this step as all others, to be let go after it
+                job.ended = [(float("inf"), job.paths[0], False)]
         for row, (job, values, indices) in enumerate(zip(self.jobs, best.tolist(), chosen.tolist())):
             first = row * self.beams
             taken = self._choose(job, values, indices, step)
@@ -235,6 +264,16 @@ class _Search(_Loop):
         self.seen[torch.arange(len(codes), device=self.device), drawn] = True
         return drawn
 
+    def _drawn(self, job: _Job, scores: Tensor, step: int) -> Tensor:
+        """Candidates of one request, from the scores (beams * V) of all its beams -> (2 * beams,) indices."""
+        possible = scores.isfinite().nonzero()[:, 0]
+        if len(possible) < 2 * self.beams:
+            possible = torch.arange(len(scores), device=scores.device)
+        return possible[reference.drawn(scores[possible], job.request.seed, step, 2 * self.beams)]
+
+    def _select(self, rows: Sequence[int]) -> None:
+        self.seen = self.seen[list(rows)]
+
     def _choose(self, job: _Job, values: Sequence[float], indices: Sequence[int], step: int) -> list[int]:
         """Ranks of the candidates that go on; those that stop are put among the ended, worst ones dropped."""
         taken: list[int] = []
@@ -251,6 +290,8 @@ class _Search(_Loop):
         job.ended = sorted(job.ended, key=lambda end: end[0], reverse=True)[: self.beams]
 
     def _over(self, job: _Job, written: int) -> bool:
+        if job.flawed:
+            return True
         if self._at_limit(job, written):
             for score, path in zip(job.scores.tolist(), job.paths):
                 self._end(job, score, path, written, job.request.length is not None)

@@ -1,7 +1,6 @@
-"""Which code comes next: penalties, filters, draws, and the pull towards a wanted length.
+"""How published models write codes: penalties, filters, beams, and the pull towards a wanted length.
 
-Noise is drawn per request from a generator on the CPU and belongs to the code it is added to (Gumbel-max), so that a
-request gets the same codes alone, in a batch, and on any device, up to ties within rounding.
+Single sequences are drawn by the sampler of kernels/; what beam search needs of it besides is here.
 
 Shapes: R rows, V codes with start and stop.
 """
@@ -11,6 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from ar_tts.kernels import reference
+from ar_tts.kernels.arithmetic import WHOLE
 
 POSITIONS = ("trained", "upstream")
 
@@ -87,26 +89,18 @@ class LengthTarget:
 
 
 def processed(scores: Tensor, seen: Tensor, sampling: CodeSampling, min_keep: int = 1) -> Tensor:
-    """Logits or log probabilities (R, V), and which codes were written before (R, V) -> scores to draw from.
+    """Log probabilities (R, V), and which codes were written before (R, V) -> scores to draw from.
 
-    Repetition penalty, temperature, top-k, top-p, in the published order; what is filtered out is -inf.
+    Repetition penalty, temperature, top-k, top-p as in kernels/reference.py; what is filtered out is -inf. Of codes as
+    likely as the k-th, some are kept.
     """
-    if sampling.repetition_penalty != 1:
-        penalised = torch.where(scores < 0, scores * sampling.repetition_penalty, scores / sampling.repetition_penalty)
-        scores = torch.where(seen, penalised, scores)
+    scores = reference.penalised(scores, seen, sampling.repetition_penalty)
     if not sampling.sample:
         return scores
     scores = scores / sampling.temperature
     count = scores.shape[-1] if sampling.top_k == 0 else min(max(sampling.top_k, min_keep), scores.shape[-1])
-    best, at = scores.topk(count, -1)
-    if sampling.top_p < 1:
-        odds = best.softmax(-1)
-        above = odds.cumsum(-1) - odds  # of all that are likelier
-        above[:, :min_keep] = 0
-        best = best.masked_fill(above >= sampling.top_p, float("-inf"))
-    return torch.full_like(scores, float("-inf")).scatter_(-1, at, best)
-
-
-def gumbel(count: int, random: torch.Generator) -> Tensor:
-    """(count,) Gumbel noise: the largest of log p + noise is a draw from p, the k largest are k without replacement."""
-    return -torch.empty(count).exponential_(generator=random).log_()
+    at = scores.topk(count).indices.sort(1).values  # a short list is quick to sort
+    best = scores.gather(1, at)
+    share = torch.full_like(at[:, 0], max(1, round(sampling.top_p * WHOLE)))
+    keep = reference.kept(best, reference.odds_of(best, best.amax(1)), torch.zeros_like(share), share, min_keep)
+    return torch.full_like(scores, float("-inf")).scatter_(1, at, best.masked_fill(~keep, float("-inf")))

@@ -239,6 +239,10 @@ class EmoReg(nn.Module):
     def estimate(self, x: Tensor, t: float, known: Known, guidance: tuple[float, ...] = FULL) -> Tensor:
         """E[x_0 - Xbar | x_t = x] (B, M, T), guided: n + w_t (with timbre - n) + w_e (with both - with timbre), n with
         neither. With weights of 1 the network runs once, with a timbre weight of 1 twice."""
+        return self.estimates(x, t, known, guidance).value(x, known.mean)
+
+    def estimates(self, x: Tensor, t: float, known: Known, guidance: tuple[float, ...] = FULL) -> solvers.Mix:
+        """`estimate` before its branches are added up."""
         of_timbre, of_emotion = guidance
         variants = [known]
         weights = [of_emotion]
@@ -249,9 +253,9 @@ class EmoReg(nn.Module):
             variants.append(known.without(timbre=True, emotion=True))
             weights.append(1 - of_timbre)
         times = torch.full((len(x) * len(variants),), t, device=x.device)
-        v = self.network(x.repeat(len(variants), 1, 1), times, stacked(*variants)).chunk(len(variants))
-        guided = sum((w * part for w, part in zip(weights, v, strict=True)), torch.zeros_like(x))
-        return self.schedule.alpha(t) * (x - known.mean) - self.schedule.sigma(t) * guided
+        v = self.network(x.repeat(len(variants), 1, 1), times, stacked(*variants))
+        alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
+        return solvers.Mix(v.unflatten(0, (len(variants), -1)), tuple(-sigma * w for w in weights), alpha, -alpha)
 
     @torch.inference_mode()
     def sample(self, known: Known, noise: Tensor, solver: str | None = None, steps: int | None = None,
@@ -260,8 +264,8 @@ class EmoReg(nn.Module):
         config = self.config
         weights = config.guidance if guidance is None else guidance
         times, plan = solvers.planned(solver or config.solver, self.schedule, steps or config.steps)
-        x = solvers.solve(known.mean + noise, lambda x, t: self.estimate(x, t, known, weights), times, plan, known.mean,
-                          torch.Generator().manual_seed(seed))
+        x = solvers.solve(known.mean + noise, lambda x, t: self.estimates(x, t, known, weights), times, plan,
+                          known.mean, torch.Generator().manual_seed(seed))
         return self.denormalise(x)
 
     @torch.inference_mode()
@@ -269,4 +273,4 @@ class EmoReg(nn.Module):
         """The noise (B, M, T) from which `sample` without guidance makes this log-mel again, nearly."""
         times, plan = solvers.planned_back(self.schedule, steps or self.config.steps)
         x = self.normalise(mel)
-        return solvers.solve(x, lambda x, t: self.estimate(x, t, known), times, plan, known.mean) - known.mean
+        return solvers.solve(x, lambda x, t: self.estimates(x, t, known), times, plan, known.mean) - known.mean

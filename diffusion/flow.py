@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,8 @@ from torch import Tensor, nn
 from diffusion.dit import Estimator, EstimatorConfig
 from diffusion.prior import PriorConfig
 from diffusion.regulator import LengthRegulator, RegulatorConfig
-from diffusion.solver import euler_times, velocity
+from diffusion.solver import euler_times, velocities
+from diffusion.solvers import euler
 
 SIGMA_MIN = 1e-6
 
@@ -89,6 +89,7 @@ class FlowDecoder(nn.Module):
         """
         x = self.start(noise, guess)
         prompt = torch.zeros_like(noise) if guess is None else guess
-        for start, end in pairwise(euler_times(steps)):
-            x = x + (end - start) * velocity(self.estimator, x, prompt, start, style, content, guidance, mask)
+        times = euler_times(steps)
+        for t, step in zip(times, euler(times)):
+            x, _ = velocities(self.estimator, x, prompt, t, style, content, guidance, mask).step(step, x)
         return self.denormalise(x)

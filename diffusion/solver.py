@@ -6,12 +6,13 @@ Shapes: B batch, M mel bands, P prompt frames, T frames, C content width, S styl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import overload
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from diffusion.solvers import Mix, euler
 
 
 def euler_times(steps: int | Sequence[float]) -> list[float]:
@@ -37,12 +38,18 @@ def velocity(estimator: nn.Module, x: Tensor, prompt: Tensor, t: float, style: T
 
     mask (B, T) or lengths (B,) as of `diffusion.dit.Estimator`. Both branches of the guidance go in one batch.
     """
+    return velocities(estimator, x, prompt, t, style, content, guidance, mask, lengths).value(x)
+
+
+def velocities(estimator: nn.Module, x: Tensor, prompt: Tensor, t: float, style: Tensor, content: Tensor,
+               guidance: float = 0.0, mask: Tensor | None = None, lengths: Tensor | None = None) -> Mix:
+    """`velocity` before its branches are added up."""
     time = torch.full((len(x),), t, device=x.device)
     if not guidance:
-        return estimator(x, prompt, time, style, content, mask, lengths)
-    known, unknown = estimator(_twice(x), _and_nothing(prompt), _twice(time), _and_nothing(style),
-                               _and_nothing(content), _twice(mask), _twice(lengths)).chunk(2)
-    return (1 + guidance) * known - guidance * unknown
+        return Mix(estimator(x, prompt, time, style, content, mask, lengths)[None])
+    both = estimator(_twice(x), _and_nothing(prompt), _twice(time), _and_nothing(style), _and_nothing(content),
+                     _twice(mask), _twice(lengths))
+    return Mix(both.unflatten(0, (2, -1)), (1 + guidance, -guidance))
 
 
 def continued(estimator: nn.Module, noise: Tensor, prompt: Tensor, content: Tensor, style: Tensor,
@@ -58,7 +65,7 @@ def continued(estimator: nn.Module, noise: Tensor, prompt: Tensor, content: Tens
     free = ~given if lengths is None else ~given & (frames < lengths[:, None, None])
     prompt = F.pad(prompt, (0, noise.shape[-1] - prompt.shape[-1])) * given
     x = noise * free
-    for start, end in pairwise(euler_times(steps)):
-        v = velocity(estimator, x, prompt, start, style, content, guidance, lengths=lengths)
-        x = (x + (end - start) * v) * free
+    times = euler_times(steps)
+    for t, step in zip(times, euler(times)):
+        x, _ = velocities(estimator, x, prompt, t, style, content, guidance, lengths=lengths).step(step, x, mask=free)
     return x

@@ -11,6 +11,8 @@ velocity (and Xbar = 0). d' is the d of the step before.
     dpm       DPM-Solver++(2M) of Lu et al. (arXiv 2211.01095), second order; only good on steps even in log-SNR
     euler     flow matching
 
+All of a step, with the guidance that d is made by, is one pass of kernels/: d is handed over as a `Mix`.
+
 Shapes: x, Xbar, d are of one shape, such as (B, M, T).
 """
 from __future__ import annotations
@@ -23,13 +25,41 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from diffusion.kernels import advance
 from diffusion.schedule import Schedule
 
 SOLVERS = ("dpm", "ddim", "ml")
 FIRST_T, LAST_T = 1.0, 1e-3
 """Where the ODE is solved; at LAST_T the noise has a deviation of 0.008, and the last step takes the estimate."""
 
-Field = Callable[[Tensor, float], Tensor]
+
+@dataclass(frozen=True)
+class Mix:
+    """d = of_x x + of_anchor Xbar + sum_i weights[i] outputs[i], not worked out yet; outputs (N, *x)."""
+
+    outputs: Tensor
+    weights: tuple[float, ...] = (1.0,)
+    of_x: float = 0.0
+    of_anchor: float = 0.0
+
+    def value(self, x: Tensor, anchor: Tensor | None = None) -> Tensor:
+        """d."""
+        return advance(x, anchor, None, None, self.outputs, self._of_d)[0]
+
+    @property
+    def _of_d(self) -> list[float]:
+        return [self.of_x, self.of_anchor, 0.0, 0.0, *self.weights]
+
+    def step(self, step: Step, x: Tensor, anchor: Tensor | None = None, previous: Tensor | None = None,
+             xi: Tensor | None = None, mask: Tensor | None = None,
+             history: bool = False) -> tuple[Tensor, Tensor | None]:
+        """One step from x, and d where `history` asks for it; what the mask (B, 1, T) leaves out comes back as 0."""
+        to_out = [step.keep + step.move * self.of_x, 1 - step.keep + step.move * self.of_anchor, step.before,
+                  step.noise, *(step.move * weight for weight in self.weights)]
+        return advance(x, anchor, previous, xi, self.outputs, to_out, self._of_d if history else None, mask)
+
+
+Field = Callable[[Tensor, float], "Tensor | Mix"]
 """(x, t) -> d."""
 
 
@@ -46,25 +76,19 @@ class Step:
 def take(step: Step, x: Tensor, d: Tensor, anchor: Tensor | None = None, previous: Tensor | None = None,
          xi: Tensor | None = None) -> Tensor:
     """One step from x; `anchor` is Xbar (None for 0), `previous` the d before, xi unit noise."""
-    out = step.keep * x + step.move * d
-    if anchor is not None:
-        out = out + (1 - step.keep) * anchor
-    if step.before and previous is not None:
-        out = out + step.before * previous
-    if step.noise and xi is not None:
-        out = out + step.noise * xi
-    return out
+    return Mix(d[None]).step(step, x, anchor, previous, xi)[0]
 
 
 def solve(x: Tensor, field: Field, times: Sequence[float], steps: Sequence[Step], anchor: Tensor | None = None,
           generator: torch.Generator | None = None) -> Tensor:
     """Go from times[0] to times[-1] with N steps between N + 1 times. Noise is drawn on the CPU, by `generator`."""
     previous = None
-    for t, step in zip(times, steps, strict=False):
+    for i, (t, step) in enumerate(zip(times, steps, strict=False)):
         d = field(x, t)
+        mix = d if isinstance(d, Mix) else Mix(d[None])
         xi = torch.randn(x.shape, generator=generator).to(x) if step.noise else None
-        x = take(step, x, d, anchor, previous, xi)
-        previous = d
+        history = any(later.before for later in steps[i + 1 : i + 2])
+        x, previous = mix.step(step, x, anchor, previous, xi, history=history)
     return x
 
 

@@ -153,7 +153,11 @@ class Pipeline(VectorPipeline):
         """Steps as they are written."""
         text = torch.tensor([[START, *encode(self.bundle.config.lead_in + phonemes), STOP]], device=self.device)
         who, how = (torch.from_numpy(v)[None].to(self.device) for v in (timbre, emotion))
-        return _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
+        try:
+            yield from _without_tail(self._after_lead_in(decode(self.bundle.t2s, who, how, text, asked, seed)))
+        except FloatingPointError as error:
+            raise ModelError(str(error), field="model", value=self.name,
+                             remedy="Take another voice, or train or load the model again") from error
 
     def _after_lead_in(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Without the bundle's lead-in, but for its last step, where speech may set in."""

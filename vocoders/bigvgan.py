@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FILTER_TAPS = 12
+from vocoders.kernels import activation, reference
+
+FILTER_TAPS = reference.TAPS
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, 2T)."""
-        x = F.pad(x, (5, 5), mode="replicate")
-        x = 2 * F.conv_transpose1d(x, self.filter.expand(x.shape[1], -1, -1), stride=2, groups=x.shape[1])
-        return x[..., 15:-15]
+        return reference.upsampled(x, self.filter)
 
 
 class Lowpass(nn.Module):
@@ -109,8 +109,7 @@ class Lowpass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, 2T) -> (B, C, T)."""
-        x = F.pad(x, (5, 6), mode="replicate")
-        return F.conv1d(x, self.filter.expand(x.shape[1], -1, -1), stride=2, groups=x.shape[1])
+        return reference.lowpassed(x, self.filter)
 
 
 class SnakeBeta(nn.Module):
@@ -122,8 +121,7 @@ class SnakeBeta(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
-        a, b = self.alpha.exp()[:, None], self.beta.exp()[:, None]
-        return x + torch.sin(a * x).square() / (b + 1e-9)
+        return reference.snake(x, self.alpha, self.beta)
 
 
 class Activation(nn.Module):
@@ -137,7 +135,8 @@ class Activation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) -> (B, C, T)."""
-        return self.downsample["lowpass"](self.act(self.upsample(x)))
+        down: Tensor = self.downsample["lowpass"].filter  # type: ignore[assignment]
+        return activation(x, self.act.alpha, self.act.beta, self.upsample.filter, down)
 
 
 class ResidualBlock(nn.Module):

@@ -29,7 +29,10 @@ def _noise() -> Tensor:
 
 @dataclass(frozen=True)
 class VocosConfig:
-    """Sizes; the library's published 24 kHz model is dim 512, intermediate_dim 1536, layers 8, and has no source."""
+    """Sizes; the library's published 24 kHz model is dim 512, intermediate_dim 1536, layers 8, and has no source.
+
+    `hush` takes noise back under the voice, in nepers where pulses are much the louder; 0 leaves it as learned.
+    """
 
     n_mels: int = 100
     dim: int = 256
@@ -39,6 +42,7 @@ class VocosConfig:
     hop: int = 256
     rate_hz: int = 24_000
     source: bool = True
+    hush: float = 0.0
 
 
 class Vocoder(nn.Module):
@@ -88,6 +92,9 @@ class Vocoder(nn.Module):
         """Filters (B, T, C) on pulses and noise -> (B, F, T)."""
         assert self.filters is not None
         voice, angle, breath = self.filters(x).float().transpose(1, 2).chunk(3, 1)
+        if self.config.hush and not self.training:
+            # A vocoder that has not learned long fills what it is not sure of with hiss.
+            breath = breath - self.config.hush * torch.sigmoid(2 * (voice - breath))
         source = pulses(pitch_hz, self.config.hop, self.config.rate_hz, turn)
         # The same noise in every row and call: equal mels give equal waves, alone or in a batch.
         place = first * self.config.hop + torch.arange(source.shape[1])

@@ -17,7 +17,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -281,6 +281,8 @@ class IndexPipeline:
     def _complaints(self, job: Job, length: _Length | None, written: Written, frames: int) -> tuple[str, ...]:
         """What is less than what was asked for."""
         shown, count = job.line.text[:40], len(written.codes)
+        if written.flawed:
+            return (f"'{shown}' breaks off after {count} codes: the text-to-codes model computed NaN",)
         if not count or not frames:
             return (f"nothing is said for '{shown}': the model stopped at once; another seed may help",)
         notes = []
@@ -360,6 +362,8 @@ def sampling_of(options: Options, most: int) -> CodeSampling:
 def _usable(written: Written, codes: int) -> Written:
     """Without start codes, which the published loop may draw and no decoder knows."""
     known = written.codes < codes
-    return written if bool(known.all()) else Written(written.codes[known], written.latents[known], written.stopped)
+    if bool(known.all()):
+        return written
+    return replace(written, codes=written.codes[known], latents=written.latents[known])
 
 

@@ -193,3 +193,12 @@ def test_rows_of_a_cache_move_all_at_once(model: UnifiedVoice) -> None:
     assert torch.equal(cache.keys[:, 0, :, :4], before[:, 0, :, :4]) and torch.equal(cache.keys[:, 2], before[:, 2])
     cache.select([0, 2])
     assert torch.equal(cache.keys[:, 1, :, :6], before[:, 2, :, :6]) and cache.keys.shape[1] == 2
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, DRAWN, BEAMS, replace(BEAMS, sample=False)])
+def test_a_broken_request_ends_and_harms_no_other(model: UnifiedVoice, sampling: CodeSampling) -> None:
+    good, broken = Request(prompt(model, 5), 1), Request(torch.full_like(prompt(model, 4), float("nan")), 2)
+    alone = write(model, [good], sampling)[0]
+    one, other = write(model, [good, broken], sampling)
+    assert one.codes.tolist() == alone.codes.tolist() and not one.flawed
+    assert other.flawed and not other.stopped and len(other.codes) == 0

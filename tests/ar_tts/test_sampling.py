@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from ar_tts.sampling import PUBLISHED, CodeSampling, LengthTarget, gumbel, processed
+from ar_tts.sampling import PUBLISHED, CodeSampling, LengthTarget, processed
 from tests.ar_tts.published import noise
 
 
@@ -46,14 +46,6 @@ def test_filters_are_those_of_transformers(sampling: CodeSampling, min_keep: int
 def test_without_draws_only_the_penalty_counts() -> None:
     scores, seen = torch.tensor([[2.0, -1.0, 3.0]]), torch.tensor([[True, True, False]])
     assert processed(scores, seen, CodeSampling(sample=False, repetition_penalty=2.0)).tolist() == [[1.0, -2.0, 3.0]]
-
-
-def test_draws_follow_the_odds() -> None:
-    odds, random = torch.tensor([0.5, 0.3, 0.2]), torch.Generator().manual_seed(0)
-    counts = torch.zeros(3)
-    for _ in range(4000):
-        counts[(odds.log() + gumbel(3, random)).argmax()] += 1
-    assert torch.allclose(counts / 4000, odds, atol=0.03)
 
 
 def test_the_stop_is_forbidden_then_pulled() -> None:

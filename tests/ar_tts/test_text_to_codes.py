@@ -86,3 +86,9 @@ def test_dwell_counts_steps_on_a_symbol() -> None:
 def test_an_untrained_reader_moves_as_often_as_speech_does() -> None:
     odds = TextToCodes(CONFIG).reader.advance.bias.softmax(-1)  # type: ignore[union-attr]
     assert torch.allclose(odds, torch.tensor([0.52, 0.40, 0.06, 0.02]), atol=1e-6)
+
+
+def test_broken_weights_are_told(model: TextToCodes) -> None:
+    text = torch.tensor([[10, 1, 2, 3, 11]])
+    with pytest.raises(FloatingPointError, match="NaN"):
+        list(decode(model, torch.full((1, 8), float("nan")), torch.zeros(1, 8), text))

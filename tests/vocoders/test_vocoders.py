@@ -109,3 +109,29 @@ def test_without_a_source_it_is_the_library_s_vocoder() -> None:
     assert not any(name.startswith(("pitch", "filters")) for name in vocoder.state_dict())
     mel = torch.randn(1, 100, 9)
     assert torch.equal(vocoder(mel), vocoder.head(vocoder.backbone(mel)))
+
+
+def test_hush_takes_noise_back_where_pulses_are_louder_and_nowhere_else() -> None:
+    torch.manual_seed(0)
+    loud, hushed = (
+        Vocoder(VocosConfig(dim=16, intermediate_dim=32, layers=1, hush=hush)).eval() for hush in (0.0, 1.5)
+    )
+    hushed.load_state_dict(loud.state_dict())
+    mel, pitch_hz = torch.randn(1, 100, 40), torch.full((1, 40), 200.0)
+    bins = 513
+    with torch.inference_mode():
+        for voice, breath, factor in ((1.0, -3.0, np.exp(-1.5)), (-6.0, 1.0, 1.0)):
+            for vocoder in (loud, hushed):
+                vocoder.filters.weight.zero_()
+                vocoder.filters.bias.zero_()
+                vocoder.filters.bias[:bins], vocoder.filters.bias[2 * bins :] = voice, breath
+                vocoder.head.out.weight.zero_()
+                vocoder.head.out.bias[:bins] = -20.0
+            silent = loud.filters.bias.clone()
+            noise = []
+            for vocoder in (loud, hushed):
+                whole = vocoder(mel, pitch_hz)
+                vocoder.filters.bias[2 * bins :] = -50.0
+                noise.append(whole - vocoder(mel, pitch_hz))
+                vocoder.filters.bias.copy_(silent)
+            assert float(noise[1].norm() / noise[0].norm()) == pytest.approx(float(factor), rel=0.02)
