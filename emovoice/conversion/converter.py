@@ -27,6 +27,7 @@ HOP = 256
 MOST_STEPS, MOST_GUIDANCE = 1000, 10.0
 _NEPERS_PER_DB = math.log(10) / 20
 _POSTERIOR_SAMPLES = CODE_SAMPLES // 2
+_SILENT_DB = (-85.0, -70.0)  # of a recording: nothing at all, and a quiet room
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ class Converter:
         before = self._known(heard, places, heard.pitch_hz, level, heard.timbre, heard.emotion[None])
         after = self._known(heard, places, heard.pitch_hz * ratio, level, wanted.timbre, wanted.emotion)
         mel = self._solved(source, before, after, seed, decoding)
-        return self._wave(mel, source, self._tensor(at(ratio, places, CODE_SAMPLES))[None])[:samples]
+        wave = self._wave(mel, source, self._tensor(at(ratio, places, CODE_SAMPLES))[None])[:samples]
+        return wave * _opened(at(heard.level_db, places, CODE_SAMPLES), samples)
 
     def _known(self, heard: Heard, places: np.ndarray, pitch_hz: np.ndarray, level_db: np.ndarray, timbre: np.ndarray,
                emotion: np.ndarray) -> Known:
@@ -197,6 +199,13 @@ class Converter:
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(self.device)
+
+
+def _opened(level_db: np.ndarray, samples: int) -> np.ndarray:
+    """Gain (samples,) 0..1 by the level of the recording (T,): what is silent there stays silent. Nothing was ever
+    learned of digital silence, and what the networks make of it is not."""
+    gain = np.clip((level_db - _SILENT_DB[0]) / (_SILENT_DB[1] - _SILENT_DB[0]), 0, 1)
+    return np.interp(np.arange(samples), (np.arange(len(gain)) + 0.5) * HOP, gain).astype(np.float32)
 
 
 def at(values: np.ndarray, places: np.ndarray, step: int) -> np.ndarray:

@@ -23,6 +23,7 @@ from emovoice.errors import AudioError, InputError
 from emovoice.limits import Limits
 
 _BLOCK_S = 1.0
+_OFFSET = 1e-3
 _CANCELLED = 0.1  # a mix this much quieter than the loudest channel has lost it
 _REMEDY = "Give a path, a numpy array, a pair (array, rate), or blocks of samples with rate=."
 
@@ -49,8 +50,10 @@ class Mixing:
 
     @property
     def offset(self) -> np.ndarray:
-        """(C,) mean: no sound, but it would count as level."""
-        return self.sums / max(self.count, 1)
+        """(C,) mean: no sound, but it would count as level. A small one is that of the sound itself, and taking it away
+        would put it into digital silence."""
+        mean = self.sums / max(self.count, 1)
+        return np.where(np.abs(mean) < _OFFSET, 0.0, mean)
 
     def _spread(self) -> np.ndarray:
         return self.moments - self.count * np.outer(self.offset, self.offset)

@@ -253,6 +253,14 @@ def test_silence_in_a_recording_is_passed_on_as_it_is(engine: Engine) -> None:
     assert len(made.samples) == len(samples) and np.abs(made.samples[14 * RATE : 16 * RATE]).max() < 1e-2
 
 
+def test_digital_silence_around_speech_stays_silent(engine: Engine, clip: np.ndarray) -> None:
+    hush = np.zeros(RATE // 4, np.float32)
+    made = engine.convert(np.concatenate([hush, clip - clip.mean(), hush]), "sad", 1.0).samples
+    for part in (made[: RATE // 8], made[-RATE // 8 :]):
+        assert rms(part) < 1e-4
+    assert rms(made[RATE // 4 : -RATE // 4]) > 1e-3
+
+
 def test_music_is_told(engine: Engine) -> None:
     """The debug model understands nothing: to it, all is music."""
     assert any("not understood as speech" in warning for warning in engine.convert(speech(), "sad").warnings)
