@@ -20,7 +20,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -321,6 +321,11 @@ class IndexPipeline:
         weights = [share * weight for weight in found.weights()]
         vector = weighted(self.modules.banks, who.prompt.style, weights, who.own, drawn)
         return vector, found.warnings
+
+    def converter(self) -> NoReturn:
+        """The published models speak texts only. Raises ModelError."""
+        raise ModelError("the published models do not convert recordings", field="model", value=self.name,
+                         remedy="Use mini, or a model that `emovoice train` made.")
 
     def info(self) -> dict[str, Any]:
         """Name, parameters by part, bytes on disk, licences, placement, configuration."""

@@ -261,7 +261,7 @@ def _check_converts(engine: Engine) -> None:
     """Raises ApiError (501) for a model that comes without weights for it."""
     try:
         engine.pipeline.converter()
-    except (ModelError, AttributeError) as error:
+    except ModelError as error:
         what = f"the model '{engine.pipeline.name}' does not convert recordings"
         raise ApiError(501, what, "server_error", code="not_implemented") from error
 

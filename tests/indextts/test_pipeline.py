@@ -379,3 +379,8 @@ def test_wrong_requests_to_models(homes: dict[str, Path], monkeypatch: pytest.Mo
     monkeypatch.setenv("EMOVOICE_MODELS", str(tmp_path))
     with pytest.raises(EmovoiceError, match="models pull"):
         Engine("indextts-2.5")
+
+
+def test_published_models_say_that_they_do_not_convert(make: Maker) -> None:
+    with pytest.raises(ModelError, match="do not convert"):
+        make().convert(np.zeros(24_000, np.float32), "sad")
