@@ -17,7 +17,7 @@ import numpy as np
 from emovoice import waveform
 from emovoice.audio import Source, read_audio
 from emovoice.emotion import names
-from emovoice.errors import InputError
+from emovoice.errors import InputError, ModelError
 from emovoice.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ class VectorPipeline(ABC):
             return np.array(self.hear((np.array(voice.recording), voice.recording_hz)).timbre), ()
         mismatch = f"it was made with the model '{voice.model}', not '{self.name}'"
         return np.array(voice.timbre), (f"voice: {mismatch}, and may not sound as it should",)
+
+    def converter(self) -> Any:
+        """The networks for conversion. Raises ModelError where this model comes without."""
+        raise ModelError("this model does not convert recordings", field="model", value=self.name,
+                         remedy="Use mini, or a model that `emovoice train` made.")  # fmt: skip
 
     def how(
         self, who: Any, asked: EmotionRequest, seed: int = 0, limits: Limits = DEFAULT_LIMITS
