@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -288,7 +289,11 @@ def test_ctrl_c_and_again_in_real_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "emovoice", "models", "pull", MODEL, "--dir", str(tmp_path), "--accept-licence"]
     with StandIn(files, stalls={"gpt.pth"}) as hub:
         environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        # Tests that were started in the background ignore Ctrl-C, and so would what they start.
+        listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+        )
         assert hub.stalled.wait(60)
         deadline = time.monotonic() + 20
         while not any(path.stat().st_size for path in partials(tmp_path)) and time.monotonic() < deadline:
