@@ -115,7 +115,7 @@ def load(model: str, device: str = "cpu") -> Bundle:
             _fill(part, folder / f"{name}.safetensors")
         _fill_space(bundle, folder / "space.safetensors")
         if config.convert:
-            bundle.moves = _moves(config, _read(folder / "prosody.safetensors"), folder)
+            bundle.moves = _moves(config, bundle.space, _read(folder / "prosody.safetensors"), folder)
     return bundle.to(device).eval().requires_grad_(False)
 
 
@@ -131,7 +131,9 @@ def _drawn(config: BundleConfig) -> Bundle:
             bundle.convert.means += torch.randn(bundle.convert.means.shape)
             size = config.reference.timbre_dim
             weights = 0.01 * torch.randn(len(MOVES), shape[1]).numpy()
-            bundle.moves = ProsodyMoves(weights, np.zeros(size + 1, np.float32))
+            named = 0.1 * torch.randn(shape[0], len(MOVES)).numpy()
+            ear = bundle.space.basis / np.sqrt(shape[1]).astype(np.float32)
+            bundle.moves = ProsodyMoves(weights, np.zeros(size + 1, np.float32), named, ear)
     return bundle
 
 
@@ -186,13 +188,15 @@ def space_tensors(space: EmotionSpace) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-def _moves(config: BundleConfig, tensors: dict[str, torch.Tensor], folder: Path) -> ProsodyMoves:
-    expected = {"weights": (len(MOVES), config.reference.emotion_dim), "register": (config.reference.timbre_dim + 1,)}
+def _moves(config: BundleConfig, space: EmotionSpace, tensors: dict[str, torch.Tensor], folder: Path) -> ProsodyMoves:
+    size, components = config.reference.emotion_dim, len(space.basis) if isinstance(space, Directions) else 0
+    expected = {"weights": (len(MOVES), size), "register": (config.reference.timbre_dim + 1,),
+                "named": (config.reference.emotions, len(MOVES)), "ear": (components, size)}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if shapes != expected:
         raise ModelError(f"weights do not fit the configuration: {shapes}", field="model", value=str(folder),
                          remedy="Install the model again")
-    return ProsodyMoves(tensors["weights"].float().numpy(), tensors["register"].float().numpy())
+    return ProsodyMoves(**{name: tensor.float().numpy() for name, tensor in tensors.items()})
 
 
 def save(bundle: Bundle, folder: Path, half: bool = True) -> None:
@@ -202,8 +206,8 @@ def save(bundle: Bundle, folder: Path, half: bool = True) -> None:
         _write(folder, name, part.state_dict(), half)
     save_space(bundle.space, folder, half)
     if bundle.moves is not None:
-        moves = {"weights": bundle.moves.weights, "register": bundle.moves.register}
-        _write(folder, "prosody", {name: torch.from_numpy(array) for name, array in moves.items()}, half)
+        moves = {part.name: torch.from_numpy(getattr(bundle.moves, part.name)) for part in fields(ProsodyMoves)}
+        _write(folder, "prosody", moves, half)
     _write_page(folder, "config", asdict(bundle.config))
 
 

@@ -81,9 +81,11 @@ class Heard:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What shall become of a piece: emotion vectors (K, D), timbre (S,), length of the core in samples."""
+    """What shall become of a piece: emotion vectors (K, D), moves of prosody (K, 8), timbre (S,), length of the core in
+    samples."""
 
     emotion: np.ndarray
+    moves: np.ndarray
     timbre: np.ndarray
     length: int
 
@@ -136,10 +138,6 @@ class Converter:
         wave = torch.from_numpy(np.pad(samples, (0, -len(samples) % HOP)).astype(np.float32))[None].to(self.device)
         return self.bundle.vocoder(self.front(wave))[0, : len(samples)].cpu().numpy()
 
-    def moves_of(self, heard: Heard, emotion: np.ndarray) -> np.ndarray:
-        """(K, D) wanted -> (K, 8) moves of prosody."""
-        return self.moves.of(emotion - heard.emotion)
-
     @torch.inference_mode()
     def speak(self, piece: Piece, heard: Heard, wanted: Wanted, factors: np.ndarray, seed: int,
               decoding: Decoding = Decoding()) -> np.ndarray:
@@ -153,11 +151,10 @@ class Converter:
         samples = round(float(out_knots[-1]))
         frames = math.ceil(samples / HOP)
         places = np.interp((np.arange(frames) + 0.5) * HOP, out_knots, in_knots)
-        moves = self.moves_of(heard, wanted.emotion)
         shift_st = self.moves.pitch_of(wanted.timbre) - self.moves.pitch_of(heard.timbre)
-        ratio = prosody.pitch_ratio(heard.pitch_hz, moves, piece.ends, shift_st)
+        ratio = prosody.pitch_ratio(heard.pitch_hz, wanted.moves, piece.ends, shift_st)
         # a level can be moved exactly before the networks are asked; both sides are told the moved one
-        level = prosody.moved_level(heard.level_db, moves)
+        level = prosody.moved_level(heard.level_db, wanted.moves)
         louder = at(level - heard.level_db, places, CODE_SAMPLES) * _NEPERS_PER_DB
         source = self._tensor(at(heard.mel.T, places, HOP).T + louder)[None].clamp(min=math.log(FLOOR))
         before = self._known(heard, places, heard.pitch_hz, level, heard.timbre, heard.emotion[None])

@@ -122,15 +122,15 @@ class Conversion(Chunks):
         heard = self._known_speaker(piece, self._converter.hear(piece.samples))
         codes = len(heard.pitch_hz)
         times_s = (piece.start - piece.lead + (np.arange(codes) + 0.5) * CODE_SAMPLES) / RATE_HZ
-        emotion = self._request.target.at(self._converter.space, heard.emotion, times_s)
-        factors = np.ones(codes)
-        if self._request.tempo:
-            factors = prosody.tempo(heard.classes, self._converter.moves_of(heard, emotion))
+        target, space = self._request.target, self._converter.space
+        emotion = target.at(space, heard.emotion, times_s)
+        moves = target.moves(space, self._converter.moves, heard.emotion, times_s)
+        factors = prosody.tempo(heard.classes, moves) if self._request.tempo else np.ones(codes)
         core = self._length(piece, factors)
         timbre = heard.timbre if self._request.timbre is None else self._request.timbre
         from emovoice.conversion.converter import Wanted
 
-        wanted = Wanted(emotion, timbre, core)
+        wanted = Wanted(emotion, moves, timbre, core)
         return self._converter.speak(piece, heard, wanted, factors, seed, self._request.decoding), core
 
     def _length(self, piece: Piece, factors: np.ndarray | None) -> int:

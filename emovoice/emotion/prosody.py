@@ -4,12 +4,16 @@ Published correlates of emotion are shifts of pitch and level, and factors of ra
 semitones, decibels and logarithms both grow linearly with intensity, and so does the vector. No change of the vector is
 therefore no change of anything. Fitted on pairs of one text and voice.
 
-Shapes: K codes (25 Hz), D numbers of an emotion vector, S of a timbre vector, P pairs.
+What a vector says of an emotion is blurred, though: among neutral recordings alone it would move pitch by more than
+emotions of one name differ. A named emotion therefore has moves of its own, and a source counts as neutral as far as
+neutral recordings lie from their mean.
+
+Shapes: K codes (25 Hz), D numbers of an emotion vector, S of a timbre vector, P pairs, E emotions, Q components.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,14 +34,24 @@ _LEVEL_SPAN_DB = 15.0
 _SPEECH_BELOW_PEAK_DB = 35.0
 _VOWELS = frozenset(symbols.encode(symbols.VOWELS))
 _FEWEST = 4  # voiced codes that say something about melody
+_NEUTRAL_PERCENTILE = 95
 
 
 @dataclass
 class ProsodyMoves:
-    """`weights` (8, D) of the map; `register` (S + 1,) tells the mean pitch of a timbre in semitones re 1 Hz."""
+    """The map, and what it is corrected by.
+
+    Attributes:
+        weights: (8, D) of the map.
+        register: (S + 1,) tells the mean pitch of a timbre in semitones re 1 Hz.
+        named: (E, 8) moves of each emotion at full intensity.
+        ear: (Q, D) takes a vector less the neutral one to where nearly all neutral recordings lie in the unit sphere.
+    """
 
     weights: np.ndarray
     register: np.ndarray
+    named: np.ndarray
+    ear: np.ndarray
 
     def of(self, difference: np.ndarray) -> np.ndarray:
         """Change of the emotion vector (..., D) -> (..., 8), in the order of MOVES."""
@@ -47,22 +61,43 @@ class ProsodyMoves:
         """Mean pitch (semitones re 1 Hz) of neutral speech in this timbre (S,)."""
         return float(timbre @ self.register[:-1] + self.register[-1])
 
+    def audible(self, away: np.ndarray) -> np.ndarray:
+        """A vector less the neutral one (..., D) -> (..., D): what is beyond the spread of neutral recordings."""
+        heard = np.linalg.norm(away @ self.ear.T, axis=-1, keepdims=True)
+        return (away * np.maximum(0, 1 - 1 / np.maximum(heard, 1e-12))).astype(np.float32)
+
     @classmethod
-    def fit(cls, differences: np.ndarray, changes: np.ndarray, timbres: np.ndarray, pitches_st: np.ndarray
-            ) -> ProsodyMoves:
-        """Ridge regression of changes (P, 8), NaN where there is none, on cleaned differences (P, D), without a
-        constant; and of the mean pitch (N,) on timbre vectors (N, S)."""
-        weights = np.zeros((len(MOVES), differences.shape[1]))
+    def fit(cls, heard: np.ndarray, changes: np.ndarray, asked: np.ndarray, directions: np.ndarray) -> ProsodyMoves:
+        """Ridge regression of changes (P, 8), NaN where there is none, without a constant: on the cleaned differences
+        (P, D) that were heard and those that the weights (P, E) name by directions (E, D), since both are asked for;
+        and of each emotion's own moves on its weights. Register and ear are still to come."""
+        x = np.concatenate([heard, asked @ directions])
+        weights, named = np.zeros((len(MOVES), x.shape[1])), np.zeros((asked.shape[1], len(MOVES)))
         for row, column in enumerate(changes.T):
             known = np.isfinite(column)
-            weights[row] = _ridge(differences[known], column[known])
+            weights[row] = _ridge(x[np.tile(known, 2)], np.tile(column[known], 2))
+            named[:, row] = _ridge(asked[known], column[known])
+        return cls(weights.astype(np.float32), np.zeros(1, np.float32), named.astype(np.float32),
+                   np.zeros((1, x.shape[1]), np.float32))
+
+    def with_register(self, timbres: np.ndarray, pitches_st: np.ndarray) -> ProsodyMoves:
+        """Ridge regression of the mean pitch (N,) on timbre vectors (N, S)."""
         with_one = np.concatenate([timbres, np.ones((len(timbres), 1))], 1)
-        return cls(weights.astype(np.float32), _ridge(with_one, pitches_st).astype(np.float32))
+        return replace(self, register=_ridge(with_one, pitches_st).astype(np.float32))
+
+    def with_ear(self, away: np.ndarray, basis: np.ndarray) -> ProsodyMoves:
+        """The spread of neutral recordings, less their mean (N, D), in the components (Q, D) of the emotion space."""
+        seen = away.astype(np.float64) @ basis.T
+        spread = seen.T @ seen / len(seen)
+        spread += 1e-6 * np.trace(spread) / len(spread) * np.eye(len(spread))
+        whiten = np.linalg.inv(np.linalg.cholesky(spread))
+        edge = np.percentile(np.linalg.norm(seen @ whiten.T, axis=1), _NEUTRAL_PERCENTILE)
+        return replace(self, ear=(whiten @ basis / edge).astype(np.float32))
 
 
 def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(P, D), (P,) -> (D,). By the smaller of the two systems: there are fewer pairs than numbers."""
-    if not len(x):
+    if not x.any():
         return np.zeros(x.shape[1])
     x = x.astype(np.float64)
     gram = x @ x.T

@@ -29,7 +29,9 @@ from emovoice.training.loop import Budget, Losses, Run
 from vocoders.mel import LogMel
 
 CROP_CODES = 48
-OWN_VECTORS = 0.5  # share of items told their own timbre and emotion vectors, as in use; the rest another recording's
+OWN_VECTORS, MOVED_VECTORS = 0.4, 0.4
+"""Shares of items that are told their own timbre and emotion vectors, as a source is; and a neutral recording's emotion
+vector moved towards the named one, as what is wanted is. The rest is told another recording's."""
 CALIBRATED_AT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _QUIETEST = -11.6  # ln of the mel's floor
 
@@ -116,18 +118,17 @@ def fit_directions(items: list[Utterance], features: Features) -> Directions:
 
 
 def fit_moves(items: list[Utterance], features: Features, space: Directions) -> ProsodyMoves:
-    """Moves of prosody by the change of the emotion vector, and the pitch of timbres.
-
-    Every pair counts twice: with the change that the encoder heard, and with the one that its label names, since both
-    kinds are asked for.
-    """
-    pairs = pairs_of([u for u in items if u.id in features.emotion])
+    """Moves of prosody by the change of the emotion vector and by name, the pitch of timbres, the spread of neutral."""
+    known = [u for u in items if u.id in features.emotion]
+    pairs = pairs_of(known)
     heard = np.stack([space.clean(features.emotion[b.id] - features.emotion[a.id]) for a, b in pairs])
-    differences = np.concatenate([heard, np.stack([b.weights @ space.directions for _, b in pairs])])
-    changed = np.tile(np.stack([changes(_contours(a), _contours(b)) for a, b in pairs]), (2, 1))
-    neutral = [u for u in items if u.emotion == "neutral" and u.id in features.timbre and (u.pitch_hz > 0).sum() > 3]
-    pitch_st = np.array([12 * np.log2(u.pitch_hz[u.pitch_hz > 0]).mean() for u in neutral])
-    return ProsodyMoves.fit(differences, changed, np.stack([features.timbre[u.id] for u in neutral]), pitch_st)
+    changed = np.stack([changes(_contours(a), _contours(b)) for a, b in pairs])
+    moves = ProsodyMoves.fit(heard, changed, np.stack([b.weights for _, b in pairs]), space.directions)
+    voiced = [u for u in known if u.emotion == "neutral" and (u.pitch_hz > 0).sum() > 3]
+    pitch_st = np.array([12 * np.log2(u.pitch_hz[u.pitch_hz > 0]).mean() for u in voiced])
+    neutral = np.stack([features.emotion[u.id] for u in known if u.emotion == "neutral"])
+    return moves.with_register(np.stack([features.timbre[u.id] for u in voiced]), pitch_st).with_ear(
+        neutral - space.neutral, space.basis)
 
 
 def _contours(u: Utterance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,10 +145,10 @@ def moves_told(items: list[Utterance], features: Features, space: Directions, mo
         return {}
     truth = np.stack([changes(_contours(a), _contours(b)) for a, b in pairs])
     heard = np.stack([space.clean(features.emotion[b.id] - features.emotion[a.id]) for a, b in pairs])
-    named = np.stack([b.weights @ space.directions for _, b in pairs])
     out = {}
-    for how, differences in (("", heard), ("named ", named)):
-        for name, x, y in zip(MOVES, truth.T, moves.of(differences).T, strict=True):
+    named = np.stack([b.weights for _, b in pairs]) @ moves.named
+    for how, moved in (("", moves.of(heard)), ("named ", named)):
+        for name, x, y in zip(MOVES, truth.T, moved.T, strict=True):
             known = np.isfinite(x)
             if known.sum() > 2 and x[known].std() > 0:
                 out[how + name] = round(float(1 - ((x - y)[known] ** 2).mean() / (x[known] ** 2).mean()), 3)
@@ -201,12 +202,20 @@ class Crops:
             columns["posteriors"].append(at(self.listener.posteriors(u).astype(np.float32), places, CODE_SAMPLES // 2))
             columns["pitch"].append(pitch_at(bin_to_pitch(pitch_to_bin(u.pitch_hz)), places))
             columns["level"].append(at(level, places, CODE_SAMPLES).astype(np.float32))
-            own = rng.random() < OWN_VECTORS
-            timbre.append(self.features.timbre[u.id] if own else self.prompts.timbre(u, rng))
-            emotion.append(self.features.emotion[u.id] if own else self.prompts.emotion(u, rng))
+            vectors = self._vectors(u, rng)
+            timbre.append(vectors[0])
+            emotion.append(vectors[1])
         padded = [pad(column, _QUIETEST if name == "mel" else 0) for name, column in columns.items()]
         parts = [padded[0].transpose(0, 2, 1), *padded[1:], np.stack(timbre), np.stack(emotion)]
         return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+
+    def _vectors(self, u: Utterance, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Timbre (S,) and emotion (D,) that an item is told."""
+        kind = rng.random()
+        if kind < OWN_VECTORS:
+            return self.features.timbre[u.id], self.features.emotion[u.id]
+        moved = kind < OWN_VECTORS + MOVED_VECTORS
+        return self.prompts.timbre(u, rng), (self.prompts.moved if moved else self.prompts.emotion)(u, rng)
 
 
 class ScoreTraining:

@@ -199,8 +199,7 @@ def fit_prosody(studio: Studio) -> None:
     moves = conversion.fit_moves(items, features, space)
     print(json.dumps({"told_of_kept_out_pairs": conversion.moves_told(held, features, space, moves)}))
     moves = conversion.fit_moves([*items, *held], features, space)
-    tensors = {"weights": moves.weights, "register": moves.register}
-    conversion.write_tensors(studio.runs / "prosody.safetensors", tensors)
+    conversion.write_tensors(studio.runs / "prosody.safetensors", vars(moves))
 
 
 def train_score(studio: Studio) -> None:

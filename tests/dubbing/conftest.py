@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from emovoice.dubbing.run import Dubbed
-from tests.dubbing.meters import RATE, make_video
+from emovoice.testing.meters import RATE, make_video
 
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("dubbing", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,7 +14,7 @@ from emovoice.dubbing.suggest import stretches, suggest
 from emovoice.emotion.names import EMOTIONS, NEUTRAL
 from emovoice.emotion.names import parse as weights
 from emovoice.errors import AudioError, InputError
-from tests.dubbing.meters import RATE, make_video
+from emovoice.testing.meters import RATE, make_video
 
 
 def test_a_cast_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emovoice.dubbing import PROGRAMME_RATE_HZ as RATE
 from emovoice.dubbing.loudness import Meter, limited, measured, target_of, true_peaks
 from emovoice.errors import InputError
-from tests.dubbing.meters import ebur128
+from emovoice.testing.meters import ebur128
 
 
 def tone(hz: float, dbfs: float, seconds: float, phase: float = 0.0) -> np.ndarray:

@@ -10,7 +10,7 @@ from emovoice import provenance
 from emovoice.dubbing import media
 from emovoice.dubbing.media import probe, sound, write_sound, write_video
 from emovoice.errors import AudioError, OutputError
-from tests.dubbing.meters import RATE, make_video
+from emovoice.testing.meters import RATE, make_video
 
 av = pytest.importorskip("av")
 

@@ -22,8 +22,8 @@ from emovoice.dubbing.job import Options, prepare
 from emovoice.dubbing.journal import Journal
 from emovoice.dubbing.run import options_of
 from emovoice.errors import AudioError, InputError, ModelError, OutputError
+from emovoice.testing.meters import RATE, ebur128, make_video
 from tests.dubbing.conftest import CAST, CUES, SECONDS, Made
-from tests.dubbing.meters import RATE, ebur128, make_video
 
 
 def dub_sound(path: Path, channels: int, track: int = 0) -> np.ndarray:

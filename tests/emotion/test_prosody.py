@@ -70,10 +70,30 @@ def test_the_map_is_found_again_and_is_linear() -> None:
     changed = differences @ truth.T + 0.02 * draw.standard_normal((150, len(MOVES)))
     changed[::9, 7] = np.nan  # texts without a pause
     timbres = draw.standard_normal((80, 5))
-    found = ProsodyMoves.fit(differences, changed, timbres, timbres @ np.arange(5) + 80)
+    asked = np.eye(3)[draw.integers(0, 3, 150)] * draw.uniform(0.2, 1, (150, 1))
+    directions = draw.standard_normal((3, 6)) @ basis
+    differences[:75] = asked[:75] @ directions
+    changed[:75] = differences[:75] @ truth.T
+    exact = ProsodyMoves.fit(differences[:75], changed[:75], asked[:75], directions)
+    assert np.allclose(exact.named, directions @ truth.T, atol=0.1), "each emotion has the moves of its pairs"
+    found = ProsodyMoves.fit(differences, changed, np.zeros((150, 3)), directions)
     assert np.allclose(found.weights, truth, atol=0.1)
+    found = found.with_register(timbres, timbres @ np.arange(5) + 80)
     assert np.array_equal(found.of(np.zeros((3, 40))), np.zeros((3, len(MOVES))))
     assert found.pitch_of(np.array([0, 0, 0, 0, 1.0])) == pytest.approx(84, abs=0.5)
+
+
+def test_what_lies_among_neutral_recordings_is_neutral() -> None:
+    draw = np.random.default_rng(2)
+    basis = np.linalg.qr(draw.standard_normal((40, 6)))[0].T
+    neutral = draw.standard_normal((400, 6)) * [3, 2, 1, 1, 0.5, 0.1] @ basis
+    none = np.zeros((1, len(MOVES)))
+    moves = ProsodyMoves.fit(np.ones((1, 40)), none, np.ones((1, 2)), np.ones((2, 40))).with_ear(neutral, basis)
+    beyond = moves.audible(neutral)
+    assert (np.abs(beyond).max(1) == 0).mean() == pytest.approx(0.95, abs=0.01)
+    far = 50 * basis[5]
+    assert moves.audible(far) == pytest.approx(far, rel=0.01, abs=1e-5), "what is far is heard whole"
+    assert np.all(np.linalg.norm(moves.audible(neutral), axis=1) <= np.linalg.norm(neutral, axis=1))
 
 
 def test_a_phrase_that_goes_on_keeps_its_end() -> None:

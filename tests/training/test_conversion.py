@@ -114,8 +114,10 @@ def test_directions_and_moves_of_a_corpus(items: list[Utterance], features: Feat
     space = conversion.fit_directions(items, features)
     assert isinstance(space, Directions) and space.about["pairs"] == 32
     moves = conversion.fit_moves(items, features, space)
-    named = moves.of(space.directions)[:, MOVES.index("pitch_st")]
-    assert named == pytest.approx(np.arange(1, 9), abs=0.8)
+    named = MOVES.index("pitch_st")
+    assert moves.of(space.directions)[:, named] == pytest.approx(np.arange(1, 9), abs=0.8)
+    assert moves.named[:, named] == pytest.approx(np.arange(1, 9), abs=0.3)
+    assert np.array_equal(moves.audible(np.zeros(256)), np.zeros(256))
     told = conversion.moves_told(items, features, space, moves)
     assert told["pitch_st"] > 0.9 and told["named level_db"] > 0.9
     assert 80 < moves.pitch_of(np.zeros(192)) < 85, "120 Hz are 82.9 semitones"
@@ -132,6 +134,17 @@ class _Runs:
         monkeypatch.setattr(parts, "trained_encoders", lambda runs, device="cpu": (listener.tokenizer, None))
         monkeypatch.setattr(parts, "SCORE", SMALL)
         self.studio = parts.Studio(folder, folder, minutes=0.02)
+
+
+def test_a_moved_vector_is_what_a_conversion_asks_for(items: list[Utterance], features: Features) -> None:
+    space = conversion.fit_directions(items, features)
+    prompts, draw = Prompts(items, features, space), np.random.default_rng(0)
+    sources = np.stack([features.emotion[u.id] for u in items if u.emotion == "neutral"])
+    for u in items[1::2]:
+        aim = space.neutral + u.weights / u.weights.sum() @ space.directions
+        possible = space.between(sources, aim, np.full(len(sources), u.weights.sum()))
+        assert np.abs(possible - prompts.moved(u, draw)).max(1).min() < 1e-5
+    assert prompts.moved(items[0], draw).shape == (256,), "a neutral one is told as ever"
 
 
 def test_the_parts_follow_each_other(items: list[Utterance], features: Features, listener: Listener, tmp_path: Path,
