@@ -28,6 +28,7 @@ MOST_STEPS, MOST_GUIDANCE = 1000, 10.0
 _NEPERS_PER_DB = math.log(10) / 20
 _POSTERIOR_SAMPLES = CODE_SAMPLES // 2
 _SILENT_DB = (-85.0, -70.0)  # of a recording: nothing at all, and a quiet room
+_WORDS_DB, _BETWEEN_DB = 25.0, 10.0  # so far below the loudest code words may be, and so much further what is none
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ class Converter:
         after = self._known(heard, places, heard.pitch_hz * ratio, level, wanted.timbre, wanted.emotion)
         mel = self._solved(source, before, after, seed, decoding)
         wave = self._wave(mel, source, self._tensor(at(ratio, places, CODE_SAMPLES))[None])[:samples]
-        return wave * _opened(at(heard.level_db, places, CODE_SAMPLES), samples)
+        wanted_db = at(level, places, CODE_SAMPLES)
+        return wave * _opened(at(heard.level_db, places, CODE_SAMPLES), samples) * _quietened(wave, wanted_db)
 
     def _known(self, heard: Heard, places: np.ndarray, pitch_hz: np.ndarray, level_db: np.ndarray, timbre: np.ndarray,
                emotion: np.ndarray) -> Known:
@@ -202,7 +204,21 @@ def _opened(level_db: np.ndarray, samples: int) -> np.ndarray:
     """Gain (samples,) 0..1 by the level of the recording (T,): what is silent there stays silent. Nothing was ever
     learned of digital silence, and what the networks make of it is not."""
     gain = np.clip((level_db - _SILENT_DB[0]) / (_SILENT_DB[1] - _SILENT_DB[0]), 0, 1)
-    return np.interp(np.arange(samples), (np.arange(len(gain)) + 0.5) * HOP, gain).astype(np.float32)
+    return np.interp(np.arange(samples), frame_middles(len(gain)), gain).astype(np.float32)
+
+
+def _quietened(wave: np.ndarray, wanted_db: np.ndarray) -> np.ndarray:
+    """Gain (samples,) 0..1 of a wave: between words it gets no louder than wanted (T,), whatever the networks put
+    there, and so the last word ends where it did."""
+    got_db = at(level_of(np.pad(wave, (0, -len(wave) % CODE_SAMPLES))), frame_middles(len(wanted_db)), CODE_SAMPLES)
+    between = np.clip((wanted_db.max() - _WORDS_DB - wanted_db) / _BETWEEN_DB, 0, 1)
+    gain = 10 ** (-between * np.maximum(got_db - wanted_db, 0) / 20)
+    return np.interp(np.arange(len(wave)), frame_middles(len(gain)), gain).astype(np.float32)
+
+
+def frame_middles(frames: int) -> np.ndarray:
+    """(T,) in samples."""
+    return (np.arange(frames) + 0.5) * HOP
 
 
 def at(values: np.ndarray, places: np.ndarray, step: int) -> np.ndarray:

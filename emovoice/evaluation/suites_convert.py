@@ -40,7 +40,8 @@ KEPT = (0.0, 0.5, 0.8, 0.9, 1.0)
 GUIDED = (1.0, 2.0)
 _TOLERANCE_S = 0.020
 _HELD_SHARE = 0.25
-_MOST_PAIRS = 400
+_MOST_PAIRS, _MOST_ALIKE = 400, 40
+_FULL = 0.95
 _REFERENCE_STEPS = 60
 _FLOOR_DB = -60.0
 _REMEDY = "Give one with --corpus DIR: neutral and emotional recordings of the same texts."
@@ -57,11 +58,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The judge of emotions, how right it is on each real pair kept out, and what full strength is there."""
+    """The judge of emotions, how right it is on each real pair kept out, what full strength is there, and how alike the
+    voices of a neutral recording and one of full intensity are."""
 
     judge: EmotionJudge
     right: list[float]
     full: np.ndarray  # (E,) mean strength heard in real recordings of full intensity
+    alike: list[float]
 
 
 def sources(plan: Plan) -> list[Source]:
@@ -173,7 +176,9 @@ def fit_judge(plan: Plan) -> Fitted:
         mine = (weights.argmax(1) == k) & (weights.max(1) >= STRONG)
         chosen = mine & held if (mine & held).any() else mine
         full[k] = own[chosen].mean() if chosen.any() else 1.0
-    return Fitted(judge, right, full)
+    strongest = [pair for pair in pairs if pair[1]["intensity"] >= _FULL][:_MOST_ALIKE]
+    alike = [cosine(*(bench.embedding(bench.recording(corpus / row["file"])) for row in pair)) for pair in strongest]
+    return Fitted(judge, right, full, alike)
 
 
 def convert(plan: Plan) -> list[Row]:
@@ -184,6 +189,8 @@ def convert(plan: Plan) -> list[Row]:
         *_words(plan, studio, every),
         *_strength(plan, studio, every, fitted),
         *_timbre(plan, studio, every),
+        mean_row(fitted.alike, what="convert: timbre similarity of real recordings at full intensity to neutral ones",
+                 note="one text and voice"),
         *_floor(plan, studio, every),
         *_lengths(plan, studio, every),
         _speed(plan, studio, every),
