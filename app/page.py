@@ -82,6 +82,7 @@ def create(engine: Engine, settings: Settings) -> Starlette:
         ssr_mode=False,
         pwa=False,
     )
+    mounted.state.let_go = (mounted.routes[-1].app.stop_event.set,)  # what ends the heartbeats of open pages
     mounted.add_middleware(Policy)
     return mounted  # type: ignore[no-any-return]
 

@@ -73,9 +73,19 @@ def url_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class Stoppable(uvicorn.Server):
+    """uvicorn's server, which first tells the application to let go of connections that would never end by themselves:
+    those by which open pages show that they are there."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for let_go in getattr(self.config.app.state, "let_go", ()):  # type: ignore[union-attr]
+            let_go()
+        await super().shutdown(sockets)
+
+
 def server(app: Any, limits: ServeLimits) -> uvicorn.Server:
     """A server that is not running yet: `server(...).run(sockets=[listen(...)])`."""
-    return uvicorn.Server(
+    return Stoppable(
         uvicorn.Config(
             app,
             http=ImpatientProtocol,

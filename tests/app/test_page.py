@@ -53,8 +53,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         time.sleep(0.05)
     yield url_of(bound)
     running.should_exit = True
-    thread.join(40)
+    thread.join(15)
     bound.close()
+    assert not thread.is_alive(), "clients that still show that they are there do not hold up a stop"
 
 
 @pytest.fixture(scope="module")
