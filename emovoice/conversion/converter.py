@@ -29,6 +29,7 @@ _NEPERS_PER_DB = math.log(10) / 20
 _POSTERIOR_SAMPLES = CODE_SAMPLES // 2
 _SILENT_DB = (-85.0, -70.0)  # of a recording: nothing at all, and a quiet room
 _WORDS_DB, _BETWEEN_DB = 25.0, 10.0  # so far below the loudest code words may be, and so much further what is none
+_MOST_OFF_DB = 6.0
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Converter:
         mel = self._solved(source, before, after, seed, decoding)
         wave = self._wave(mel, source, self._tensor(at(ratio, places, CODE_SAMPLES))[None])[:samples]
         wanted_db = at(level, places, CODE_SAMPLES)
-        return wave * _opened(at(heard.level_db, places, CODE_SAMPLES), samples) * _quietened(wave, wanted_db)
+        return wave * _opened(at(heard.level_db, places, CODE_SAMPLES), samples) * _levelled(wave, wanted_db)
 
     def _known(self, heard: Heard, places: np.ndarray, pitch_hz: np.ndarray, level_db: np.ndarray, timbre: np.ndarray,
                emotion: np.ndarray) -> Known:
@@ -207,13 +208,15 @@ def _opened(level_db: np.ndarray, samples: int) -> np.ndarray:
     return np.interp(np.arange(samples), frame_middles(len(gain)), gain).astype(np.float32)
 
 
-def _quietened(wave: np.ndarray, wanted_db: np.ndarray) -> np.ndarray:
-    """Gain (samples,) 0..1 of a wave: between words it gets no louder than wanted (T,), whatever the networks put
-    there, and so the last word ends where it did."""
+def _levelled(wave: np.ndarray, wanted_db: np.ndarray) -> np.ndarray:
+    """Gain (samples,) of a wave: words are on the average as loud as wanted (T,), and between them nothing is louder,
+    whatever the networks put there, so that the last word ends where it did."""
     got_db = at(level_of(np.pad(wave, (0, -len(wave) % CODE_SAMPLES))), frame_middles(len(wanted_db)), CODE_SAMPLES)
     between = np.clip((wanted_db.max() - _WORDS_DB - wanted_db) / _BETWEEN_DB, 0, 1)
-    gain = 10 ** (-between * np.maximum(got_db - wanted_db, 0) / 20)
-    return np.interp(np.arange(len(wave)), frame_middles(len(gain)), gain).astype(np.float32)
+    off_db = np.average(wanted_db - got_db, weights=1 - between)
+    gain_db = np.clip(off_db, -_MOST_OFF_DB, _MOST_OFF_DB)
+    gain_db = gain_db - between * np.maximum(got_db + gain_db - wanted_db, 0)
+    return np.interp(np.arange(len(wave)), frame_middles(len(gain_db)), 10 ** (gain_db / 20)).astype(np.float32)
 
 
 def frame_middles(frames: int) -> np.ndarray:

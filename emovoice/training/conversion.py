@@ -29,9 +29,7 @@ from emovoice.training.loop import Budget, Losses, Run
 from vocoders.mel import LogMel
 
 CROP_CODES = 48
-OWN_VECTORS, MOVED_VECTORS = 0.4, 0.4
-"""Shares of items that are told their own timbre and emotion vectors, as a source is; and a neutral recording's emotion
-vector moved towards the named one, as what is wanted is. The rest is told another recording's."""
+OWN_VECTORS = 0.5  # share of items told their own timbre and emotion vectors, as in use; the rest another recording's
 CALIBRATED_AT = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _QUIETEST = -11.6  # ln of the mel's floor
 
@@ -202,20 +200,12 @@ class Crops:
             columns["posteriors"].append(at(self.listener.posteriors(u).astype(np.float32), places, CODE_SAMPLES // 2))
             columns["pitch"].append(pitch_at(bin_to_pitch(pitch_to_bin(u.pitch_hz)), places))
             columns["level"].append(at(level, places, CODE_SAMPLES).astype(np.float32))
-            vectors = self._vectors(u, rng)
-            timbre.append(vectors[0])
-            emotion.append(vectors[1])
+            own = rng.random() < OWN_VECTORS
+            timbre.append(self.features.timbre[u.id] if own else self.prompts.timbre(u, rng))
+            emotion.append(self.features.emotion[u.id] if own else self.prompts.emotion(u, rng))
         padded = [pad(column, _QUIETEST if name == "mel" else 0) for name, column in columns.items()]
         parts = [padded[0].transpose(0, 2, 1), *padded[1:], np.stack(timbre), np.stack(emotion)]
         return Batch(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
-
-    def _vectors(self, u: Utterance, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Timbre (S,) and emotion (D,) that an item is told."""
-        kind = rng.random()
-        if kind < OWN_VECTORS:
-            return self.features.timbre[u.id], self.features.emotion[u.id]
-        moved = kind < OWN_VECTORS + MOVED_VECTORS
-        return self.prompts.timbre(u, rng), (self.prompts.moved if moved else self.prompts.emotion)(u, rng)
 
 
 class ScoreTraining:

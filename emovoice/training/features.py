@@ -8,7 +8,6 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from emovoice.corpus.plan import EMOTIONS
-from emovoice.emotion.directions import Directions
 from emovoice.emotion.space import EmotionSpace
 from emovoice.training.data import Utterance
 
@@ -59,13 +58,10 @@ class Prompts:
     def __init__(self, items: list[Utterance], features: Features, space: EmotionSpace) -> None:
         self.features, self.space = features, space
         self.by_voice: dict[tuple[str, float], list[str]] = {}
-        self.neutral_by_voice: dict[tuple[str, float], list[str]] = {}
         self.by_emotion: dict[str, list[tuple[float, str]]] = {e: [] for e in (*EMOTIONS, "neutral")}
         for u in items:
             self.by_voice.setdefault((u.voice, u.warp), []).append(u.id)
             self.by_emotion[u.emotion].append((u.intensity, u.id))
-            if u.emotion == "neutral":
-                self.neutral_by_voice.setdefault((u.voice, u.warp), []).append(u.id)
 
     def timbre(self, u: Utterance, rng: np.random.Generator) -> np.ndarray:
         """(192,) of an item in the same voice; a score without sound has one only if its voice was recorded."""
@@ -81,11 +77,3 @@ class Prompts:
             return self.space.at(u.weights)
         near = [name for intensity, name in self.by_emotion[u.emotion] if abs(intensity - u.intensity) < _NEAR]
         return self.features.emotion[str(rng.choice(near))] if near else self.space.at(u.weights)
-
-    def moved(self, u: Utterance, rng: np.random.Generator) -> np.ndarray:
-        """(256,) as a conversion asks for it: a neutral recording of this voice, moved towards the named emotion."""
-        neutral, amount = self.neutral_by_voice.get((u.voice, u.warp)), float(u.weights.sum())
-        if not neutral or amount <= 0 or not isinstance(self.space, Directions):
-            return self.emotion(u, rng)
-        aim = self.space.neutral + u.weights / amount @ self.space.directions
-        return self.space.between(self.features.emotion[str(rng.choice(neutral))], aim, amount)

@@ -136,17 +136,6 @@ class _Runs:
         self.studio = parts.Studio(folder, folder, minutes=0.02)
 
 
-def test_a_moved_vector_is_what_a_conversion_asks_for(items: list[Utterance], features: Features) -> None:
-    space = conversion.fit_directions(items, features)
-    prompts, draw = Prompts(items, features, space), np.random.default_rng(0)
-    sources = np.stack([features.emotion[u.id] for u in items if u.emotion == "neutral"])
-    for u in items[1::2]:
-        aim = space.neutral + u.weights / u.weights.sum() @ space.directions
-        possible = space.between(sources, aim, np.full(len(sources), u.weights.sum()))
-        assert np.abs(possible - prompts.moved(u, draw)).max(1).min() < 1e-5
-    assert prompts.moved(items[0], draw).shape == (256,), "a neutral one is told as ever"
-
-
 def test_the_parts_follow_each_other(items: list[Utterance], features: Features, listener: Listener, tmp_path: Path,
                                      monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     studio = _Runs(tmp_path / "runs", items, features, listener, monkeypatch).studio
