@@ -36,9 +36,8 @@ def speech(found: dict[str, Any], out: Path) -> None:
         cost.plot(lengths_s, [row["speech_s"] * row["cpu_factor"] for row in rows], "x", color=_CPU, label="processor")
         _name(cost, "cost", "speech, s", "s")
         for axis in (first, cost):
-            axis.set_xlim(left=0)
-            axis.set_ylim(bottom=0)
-            axis.legend(fontsize=7)
+            _from_zero(axis)
+            axis.legend(fontsize=7, loc="lower right")
 
     _picture(out, (8.0, 5.6), draw)
 
@@ -53,23 +52,26 @@ def long(found: dict[str, Any], out: Path) -> None:
         memory.plot(minutes, [row["peak_gb"] for row in found["texts"]], "o-", color=_WALL)
         _name(memory, "peak memory", "speech, min", "GB")
         for axis in (cost, memory):
-            axis.set_xlim(left=0)
-            axis.set_ylim(bottom=0)
+            _from_zero(axis)
 
     _picture(out, (8.0, 2.8), draw)
 
 
 def _engines(axis: Any, rows: dict[str, Any]) -> None:
     """Real-time factors, on a logarithmic scale: flite is a hundred times as fast as Kokoro."""
-    places = range(len(rows))
-    for shift, key, color, label in ((-0.2, "factor", _WALL, "wall"), (0.2, "cpu_factor", _CPU, "processor")):
-        axis.barh([place + shift for place in places], [row[key] for row in rows.values()], 0.4, color=color,
-                  label=label)
-    axis.set_yticks(list(places), list(rows))
+    for mark, key, color, label in (("o", "factor", _WALL, "wall"), ("x", "cpu_factor", _CPU, "processor")):
+        axis.plot([row[key] for row in rows.values()], list(rows), mark, color=color, label=label)
     axis.invert_yaxis()
+    axis.margins(x=0.15, y=0.2)
+    axis.grid(axis="x", linewidth=0.4)
     axis.set_xscale("log")
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=7, loc="lower right")
     _name(axis, "engines", "real-time factor", "")
+
+
+def _from_zero(axis: Any) -> None:
+    axis.set_xlim(0, 1.08 * axis.dataLim.x1)
+    axis.set_ylim(0, 1.25 * axis.dataLim.y1)
 
 
 def _name(axis: Any, title: str, across: str, up: str) -> None:

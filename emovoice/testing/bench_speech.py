@@ -61,10 +61,11 @@ class Spoken:
 def text_of(seconds: float, seconds_per_character: float = _SECONDS_PER_CHARACTER) -> str:
     """A text that takes about so long, at least a sentence."""
     text, number = _SENTENCES[0], 1
-    while len(text) * seconds_per_character < seconds:
-        text += " " + _SENTENCES[number % len(_SENTENCES)]
-        number += 1
-    return text
+    while True:
+        longer = f"{text} {_SENTENCES[number % len(_SENTENCES)]}"
+        if (len(text) + len(longer)) / 2 * seconds_per_character > seconds:  # further off
+            return text
+        text, number = longer, number + 1
 
 
 def spoken(engine: Engine, seconds: float, rounds: int) -> Spoken:

@@ -38,6 +38,11 @@ def test_without_a_name_it_says_what_there_is(capsys: Any) -> None:
     assert all(f"emovoice bench {name}" in told for name in ("speech", "long", "serve"))
 
 
+def test_a_text_is_about_as_long_as_asked() -> None:
+    lengths_s = [0.065 * len(bench_speech.text_of(seconds)) for seconds in (1, 3, 10, 30, 600)]
+    assert lengths_s == pytest.approx([1, 3, 10, 30, 600], rel=0.35) and sorted(set(lengths_s)) == lengths_s
+
+
 def test_engines_take_turns_with_the_same_text(engine: Engine) -> None:
     asked: list[str] = []
 
