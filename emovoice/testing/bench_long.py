@@ -63,7 +63,8 @@ def forget_peak() -> None:
 
 
 def measure(model: str, device: str, minutes: Sequence[float]) -> dict[str, Any]:
-    """Texts of about so many minutes, the shortest first."""
+    """Texts of about so many minutes, the shortest first, and once more at the end: what has grown by then and is still
+    there is of the process and how much it has spoken, not of a text's length."""
     from emovoice.engine import Engine
     from emovoice.limits import DEFAULT_LIMITS
 
@@ -72,18 +73,22 @@ def measure(model: str, device: str, minutes: Sequence[float]) -> dict[str, Any]
     warm = streamed(engine, text_of(_WARM_S))  # tells how fast it speaks, too
     pace = warm.speech_s / warm.characters
     rows = [streamed(engine, text_of(60 * length, pace)) for length in sorted(minutes)]
-    return {"model": model, "device": device, "texts": [asdict(row) for row in rows], "machine": machine(before)}
+    again = streamed(engine, text_of(60 * min(minutes), pace))
+    return {"model": model, "device": device, "texts": [asdict(row) for row in rows], "again": asdict(again),
+            "machine": machine(before)}
 
 
 def table(found: dict[str, Any]) -> str:
     """For people, as markdown."""
     lines = ["| speech | characters | first sound, of the processor | cost of a second | cost in all | peak memory |",
              "|---|---|---|---|---|---|"]
-    rows = found["texts"]
-    for row in rows:
+    rows, again = found["texts"], found["again"]
+    for row in (*rows, again):
         lines.append(f"| {row['speech_s'] / 60:.1f} min | {row['characters']:,} | {1000 * row['first_cpu_s']:.0f} ms "
                      f"| {row['cpu_factor']:.3f} s | {row['cpu_factor'] * row['speech_s']:.1f} s "
                      f"| {row['peak_gb']:.3f} GB |")
-    cost, memory = rows[-1]["cpu_factor"] / rows[0]["cpu_factor"], rows[-1]["peak_gb"] - rows[0]["peak_gb"]
-    grown = f"From the shortest to the longest, a second of speech costs {cost:.2f} times as much, and memory grows by"
-    return "\n".join([*lines, "", f"{grown} {1000 * memory:.0f} MB.", "", footer(found)]) + "\n"
+    cost = rows[-1]["cpu_factor"] / rows[0]["cpu_factor"]
+    grown, beyond = (1000 * (rows[-1]["peak_gb"] - row["peak_gb"]) for row in (rows[0], again))
+    told = (f"From the shortest to the longest, a second of speech costs {cost:.2f} times as much, and memory grows by "
+            f"{grown:.0f} MB. The last line is the shortest once more: the longest took {beyond:.0f} MB more than it.")
+    return "\n".join([*lines, "", told, "", footer(found)]) + "\n"

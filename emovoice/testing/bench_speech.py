@@ -34,7 +34,7 @@ _SENTENCES = (
     "The old man laughed, took the letter, and put it into the drawer with all the others.",
 )
 MARKS = ("<!-- speech: begin -->", "<!-- speech: end -->")
-_SECONDS_PER_CHARACTER = 0.065
+_SECONDS_PER_CHARACTER = 0.052
 _READ_BYTES = 2**28
 _BESIDE_S = 10.0  # the text that others speak, too
 

@@ -39,8 +39,8 @@ def test_without_a_name_it_says_what_there_is(capsys: Any) -> None:
 
 
 def test_a_text_is_about_as_long_as_asked() -> None:
-    lengths_s = [0.065 * len(bench_speech.text_of(seconds)) for seconds in (1, 3, 10, 30, 600)]
-    assert lengths_s == pytest.approx([1, 3, 10, 30, 600], rel=0.35) and sorted(set(lengths_s)) == lengths_s
+    lengths_s = [0.052 * len(bench_speech.text_of(seconds)) for seconds in (1, 3, 10, 30, 600)]
+    assert lengths_s == pytest.approx([1, 3, 10, 30, 600], rel=0.4) and sorted(set(lengths_s)) == lengths_s
 
 
 def test_engines_take_turns_with_the_same_text(engine: Engine) -> None:
@@ -107,6 +107,7 @@ def test_long_texts_cost_what_their_length_says(tmp_path: Path, capsys: Any) -> 
     short, longer = record["texts"]
     assert 2 < longer["speech_s"] / short["speech_s"] < 6 and longer["cpu_factor"] < 2 * short["cpu_factor"]
     assert longer["peak_gb"] - short["peak_gb"] < 0.05
+    assert record["again"]["speech_s"] == short["speech_s"]
     assert f"| {longer['speech_s'] / 60:.1f} min | {longer['characters']} | " in page.read_text()
     if _PLOTS:
         bench_plots.long(record, tmp_path / "long.png")
