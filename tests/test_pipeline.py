@@ -184,3 +184,10 @@ def test_a_device_that_is_not_there(device: str) -> None:
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         Pipeline.load(str(tmp_path))
+
+
+def test_of_a_long_recording_the_first_15_seconds_make_the_voice(pipeline: Pipeline) -> None:
+    samples = 0.1 * np.random.default_rng(0).standard_normal(40 * RATE).astype(np.float32)
+    whole, first, less = (pipeline.embed(samples[: seconds * RATE]) for seconds in (40, 15, 14))
+    assert all(np.array_equal(a, b) for a, b in zip(whole, first, strict=True))
+    assert not np.array_equal(first[0], less[0])

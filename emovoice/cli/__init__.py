@@ -33,7 +33,7 @@ COMMANDS = {
     "serve": "serve the speech API over HTTP",
     "demo": "open the page in a browser",
     "detect": "say whether a file carries a mark of machine-made speech",
-    "bench": "measure speaking, or the server",
+    "bench": "measure speaking, long texts, or the server",
 }
 
 OK, BELOW_BAR, INTERRUPTED = 0, 7, 130

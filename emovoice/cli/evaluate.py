@@ -39,6 +39,8 @@ vector and the emotion from the timbre vector, on held-out texts of --corpus DIR
 
 `emovoice evaluate convert --corpus DIR` judges conversions of the prompts (and of --teacher DIR): words, strength,
 emotion, timbre, length, speed. --only solvers compares the solvers, --only tradeoff what more emotion costs.
+`emovoice evaluate --only steps --texts 16 --into docs/performance.md` compares numbers of solver steps of speech, and
+puts its table between the marks of that page.
 `emovoice evaluate grid --source FILE -o out.png` draws spectrogram, pitch and level at six intensities, in a file for
 each emotion: out-happy.png, out-sad.png ..."""
 
@@ -108,8 +110,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     from emovoice import Engine
-    from emovoice.evaluation import judges, material, report
+    from emovoice.evaluation import judges, material, report, suites_steps
     from emovoice.evaluation.suites import SUITES, Plan
+    from emovoice.writing import put_between
 
     names = _chosen(args.only, SUITE_NAMES, "only")
     folders = {"teacher": args.teacher, "leak": args.corpus}
@@ -131,7 +134,10 @@ def _judge(args: argparse.Namespace, emotions: Sequence[str]) -> int:
     text = json.dumps(result, indent=1, ensure_ascii=False) if args.json else report.markdown(result)
     sys.stdout.write(text.rstrip("\n") + "\n")
     for path in args.into:
-        report.put_into(path, report.markdown(result))
+        if names == ["steps"]:
+            put_between(path, suites_steps.MARKS, suites_steps.table(result))
+        else:
+            report.put_into(path, report.markdown(result))
     return 0 if report.passed(result, names) else _MISSED
 
 

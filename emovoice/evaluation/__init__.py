@@ -29,8 +29,9 @@ SUITE_NAMES = (
     "convert",
     "solvers",
     "tradeoff",
+    "steps",
 )
 """In the order of the report; `teacher` and `leak` only run when their folders are given."""
 
-ONLY_WHEN_ASKED_FOR = ("convert", "solvers", "tradeoff")
-"""Not every model converts."""
+ONLY_WHEN_ASKED_FOR = ("convert", "solvers", "tradeoff", "steps")
+"""Not every model converts, or has a number of steps to choose."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from emovoice.emotion.names import EMOTIONS
 from emovoice.errors import ModelError
-from emovoice.evaluation import prosody, speed, suites_convert, suites_encoder
+from emovoice.evaluation import prosody, speed, suites_convert, suites_encoder, suites_steps
 from emovoice.evaluation.bench import Bench, Item, Take
 from emovoice.evaluation.material import Bar, Prompt
 from emovoice.evaluation.measures import cosine
@@ -212,6 +212,7 @@ SUITES: Mapping[str, Suite] = {
     "convert": Suite(suites_convert.convert, ("recogniser", "speaker", "pitch")),
     "solvers": Suite(suites_convert.solvers, ("recogniser", "speaker")),
     "tradeoff": Suite(suites_convert.tradeoff, ("recogniser", "speaker", "pitch")),
+    "steps": Suite(suites_steps.steps, ("recogniser", "speaker", "quality")),
 }
 
 

@@ -4,27 +4,24 @@
 that is played while it is made: `underruns` counts chunks that come after the sound before them has been played. Every
 text is spoken `rounds` times and medians are given, of wall seconds and of seconds of the processor; the latter still
 mean something where other work shares the cores. Then the stages of one text, each by itself, and what the transformer
-reads from memory in a second against what the machine can read. Kokoro (`emovoice[teacher]`) and flite, where they are
-installed, and `transformers` on a transformer of the same size take turns with it in the same process.
+reads from memory in a second against what the machine can read. `transformers` on a transformer of the same size
+runs beside in the same process, and other engines that are installed take turns with it: see `bench_others`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
-import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from emovoice.engine import Engine
+    from emovoice.testing.bench_others import Other
 
 _SENTENCES = (
     "She is here.",
@@ -37,8 +34,9 @@ _SENTENCES = (
     "The old man laughed, took the letter, and put it into the drawer with all the others.",
 )
 MARKS = ("<!-- speech: begin -->", "<!-- speech: end -->")
-_SECONDS_PER_CHARACTER = 0.065
+_SECONDS_PER_CHARACTER = 0.052
 _READ_BYTES = 2**28
+_BESIDE_S = 10.0  # the text that others speak, too
 
 
 @dataclass(frozen=True)
@@ -60,35 +58,64 @@ class Spoken:
     underruns: int
 
 
-def text_of(seconds: float) -> str:
+def text_of(seconds: float, seconds_per_character: float = _SECONDS_PER_CHARACTER) -> str:
     """A text that takes about so long, at least a sentence."""
     text, number = _SENTENCES[0], 1
-    while len(text) * _SECONDS_PER_CHARACTER < seconds:
-        text += " " + _SENTENCES[number % len(_SENTENCES)]
-        number += 1
-    return text
+    while True:
+        longer = f"{text} {_SENTENCES[number % len(_SENTENCES)]}"
+        if (len(text) + len(longer)) / 2 * seconds_per_character > seconds:  # further off
+            return text
+        text, number = longer, number + 1
 
 
 def spoken(engine: Engine, seconds: float, rounds: int) -> Spoken:
     """Speak a text of about `seconds` several times."""
-    rows, underruns = [], 0
-    for _ in range(rounds):
-        wall, cpu = time.perf_counter(), time.process_time()
-        speech = engine.stream(text_of(seconds))
-        first: tuple[float, float] | None = None
-        played_s = 0.0  # after the first chunk came
-        for chunk in speech:
-            now_s = time.perf_counter() - wall
-            if first is None:
-                first = (now_s, time.process_time() - cpu)
-            underruns += now_s - first[0] > played_s + 1e-9
-            played_s += len(chunk) / speech.rate
-        assert first is not None
-        spent = (time.perf_counter() - wall, time.process_time() - cpu)
-        rows.append((played_s, *first, spent[0] / played_s, spent[1] / played_s))
-    speech_s, first_s, first_cpu_s, factor, cpu_factor = (
-        round(statistics.median(column), 4) for column in zip(*rows, strict=True))
-    return Spoken(speech_s, first_s, first_cpu_s, factor, cpu_factor, underruns)
+    text = text_of(seconds)
+    return _medians([_said(engine.stream, engine.pipeline.sample_rate, text) for _ in range(rounds)])
+
+
+def side_by_side(engine: Engine, others: Sequence[Other], seconds: float, rounds: int) -> dict[str, Spoken]:
+    """The engine and others with one text, in turns, each once before without being counted."""
+    ways: dict[str, tuple[Callable[[str], Iterable[np.ndarray]], int]]
+    ways = {"emovoice": (engine.stream, engine.pipeline.sample_rate)}
+    ways |= {other.name: (other.stream, other.rate) for other in others}
+    text = text_of(seconds)
+    rows: dict[str, list[Sequence[float]]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, (stream, rate) in ways.items():
+            row = _said(stream, rate, text if number else _SENTENCES[1])
+            rows[name] += [row] if number else []
+    return {name: _medians(found) for name, found in rows.items()}
+
+
+def _said(stream: Callable[[str], Iterable[np.ndarray]], rate: int, text: str) -> Sequence[float]:
+    """The values of `Spoken` of a text that is played while it is made."""
+    wall, cpu = time.perf_counter(), _processor_s()
+    first: tuple[float, float] | None = None
+    played_s, underruns = 0.0, 0  # after the first chunk came
+    for chunk in stream(text):
+        now_s = time.perf_counter() - wall
+        if first is None:
+            first = (now_s, _processor_s() - cpu)
+        underruns += now_s - first[0] > played_s + 1e-9
+        played_s += len(chunk) / rate
+    assert first is not None
+    spent = (time.perf_counter() - wall, _processor_s() - cpu)
+    return (played_s, *first, spent[0] / played_s, spent[1] / played_s, underruns)
+
+
+def _medians(rows: Sequence[Sequence[float]]) -> Spoken:
+    *columns, underruns = zip(*rows, strict=True)
+    speech_s, first_s, first_cpu_s, factor, cpu_factor = (round(statistics.median(column), 4) for column in columns)
+    return Spoken(speech_s, first_s, first_cpu_s, factor, cpu_factor, int(sum(underruns)))
+
+
+def _processor_s() -> float:
+    """Of this process, and of those that it has waited for."""
+    import resource
+
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def stages(engine: Engine, seconds: float = 6.0, rounds: int = 3) -> dict[str, float]:
@@ -117,9 +144,9 @@ def stages(engine: Engine, seconds: float = 6.0, rounds: int = 3) -> dict[str, f
 
 
 def memory_speed() -> float:
-    """Bytes that one thread reads in a second, by summing 256 MB."""
+    """Bytes that one thread reads in a second of the processor, by summing 256 MB."""
     ones = np.ones(_READ_BYTES // 4, np.float32)
-    return _READ_BYTES / min(_wall_s(lambda: ones.sum()) for _ in range(3))
+    return _READ_BYTES / _cpu_s(ones.sum, 3)
 
 
 def read_share(engine: Engine, codes_per_s: float) -> dict[str, float]:
@@ -154,55 +181,57 @@ def plain_transformers(engine: Engine, rounds: int = 3, codes: int = 60) -> floa
     return round(codes / _cpu_s(write, rounds), 1)
 
 
-def others(seconds: float, rounds: int = 3) -> dict[str, dict[str, float]]:
-    """Real-time factors of other engines that are installed here, on the same text."""
-    found: dict[str, dict[str, float]] = {}
-    text = text_of(seconds)
-    flite = shutil.which("flite")
-    if flite:
-        import soundfile
-
-        with tempfile.TemporaryDirectory(prefix="emovoice-") as folder:
-            out = str(Path(folder) / "flite.wav")
-            command = [flite, "-t", text, "-o", out]
-            wall = min(_wall_s(lambda: subprocess.run(command, check=True, capture_output=True))
-                       for _ in range(rounds))
-            found["flite, with its start"] = {"factor": round(wall / soundfile.info(out).duration, 4)}
-    return found
-
-
 def measure(model: str, device: str, lengths_s: Sequence[float], rounds: int) -> dict[str, Any]:
     """Everything, with the machine and its load beside."""
-    import platform
-    import resource
-
     import torch
 
     from emovoice.engine import Engine
+    from emovoice.evaluation.speed import peak_memory_gb
+    from emovoice.testing import bench_others
 
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     started = time.perf_counter()
     engine = Engine(model, device)
     engine.synthesize(_SENTENCES[0])
     ready_s = time.perf_counter() - started
     texts = {f"{seconds:g}": asdict(spoken(engine, seconds, rounds)) for seconds in lengths_s}
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak_gb = peak_memory_gb()
     parts = stages(engine, rounds=rounds)
+    others = bench_others.installed(torch.get_num_threads())
+    versions = {"emovoice": f"{model}, torch {torch.__version__}"} | {other.name: other.version for other in others}
+    beside = side_by_side(engine, others, _BESIDE_S, rounds)
     return {
         "model": model, "device": device, "ready_s": round(ready_s, 2), "texts": texts, "stages": parts,
         "transformer": read_share(engine, parts["codes_per_s"]),
         "transformers_codes_per_s": plain_transformers(engine, rounds),
-        "others": others(max(lengths_s), rounds), "peak_gb": round(peak_gb, 3),
-        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-                    "torch": torch.__version__, "python": platform.python_version(),
-                    "load_before": [round(x, 2) for x in before],
-                    "load_after": [round(x, 2) for x in os.getloadavg()]},
+        "engines": {name: {"version": versions[name]} | asdict(row) for name, row in beside.items()},
+        "peak_gb": round(peak_gb, 3), "machine": machine(before),
     }
+
+
+def machine(load_before: float) -> dict[str, Any]:
+    """What figures depend on, and the load before and now."""
+    import platform
+
+    import torch
+
+    return {"system": platform.platform(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            "torch": torch.__version__, "python": platform.python_version(),
+            "load_before": round(load_before, 2), "load_after": round(os.getloadavg()[0], 2)}
+
+
+def footer(found: dict[str, Any]) -> str:
+    """A line about the machine of a record."""
+    about = found["machine"]
+    threads = f"{about['threads']} thread{'s' * (about['threads'] > 1)}"
+    return (f"`{found['model']}` on {found['device']}; {about['system']}, {about['cores']} cores, {threads}, torch "
+            f"{about['torch']}, Python {about['python']}; load {about['load_before']} before, {about['load_after']} "
+            "after.")
 
 
 def table(found: dict[str, Any]) -> str:
     """For people, as markdown."""
-    machine, stages_of, memory = found["machine"], found["stages"], found["transformer"]
+    stages_of, memory = found["stages"], found["transformer"]
     lines = ["| text | speech | first sound | of the processor | real-time factor | of the processor | underruns |",
              "|---|---|---|---|---|---|---|"]
     for asked, row in found["texts"].items():
@@ -216,11 +245,14 @@ def table(found: dict[str, Any]) -> str:
               f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size (no pointer, no pitch, no"
               f" level): {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB one thread can.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
-    lines += [f"{name}: real-time factor {row['factor']}." for name, row in found["others"].items()]
-    load = f"{machine['load_before'][0]} before, {machine['load_after'][0]} after"
-    lines += ["", f"`{found['model']}` on {found['device']}; {machine['system']}, {machine['cores']} cores, "
-                  f"{machine['threads']} threads, torch {machine['torch']}, Python {machine['python']}; load {load}."]
-    return "\n".join(lines) + "\n"
+    lines += ["", f"The same text of about {_BESIDE_S:g} s by engines that are installed here, in turns, each with as"
+                  " many threads:", "",
+              "| engine | first sound | of the processor | real-time factor | of the processor | version |",
+              "|---|---|---|---|---|---|"]
+    for name, row in found["engines"].items():
+        wall, cpu = (f"{1000 * row[key]:.0f} ms" for key in ("first_s", "first_cpu_s"))
+        lines.append(f"| {name} | {wall} | {cpu} | {row['factor']:.3f} | {row['cpu_factor']:.3f} | {row['version']} |")
+    return "\n".join([*lines, "", footer(found)]) + "\n"
 
 
 def _cpu_s(run: Callable[[], object], rounds: int) -> float:
@@ -232,10 +264,3 @@ def _cpu_s(run: Callable[[], object], rounds: int) -> float:
         run()
         spent.append(time.process_time() - start)
     return statistics.median(spent)
-
-
-def _wall_s(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-

@@ -148,6 +148,20 @@ def speaker(pipeline: IndexPipeline, source: Any = ANNA, **asked: Any) -> tuple[
     return who, pipeline.how(who, EmotionRequest(**asked))[0]
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_prompt_is_read_once_and_does_not_grow(
+    make: Maker, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a minute as much is kept as of its first 15 s; a voice that was there before costs no encoder."""
+    engine, (samples, rate) = make(release), recording("af_bella", 3.0)
+    long = engine.voice_from((np.tile(samples, 20), rate))
+    assert long.recording is not None and len(long.recording) == 15 * RATE
+    who, short = engine.pipeline.who(long)[0], engine.pipeline.who(engine.voice_from(ANNA))[0]
+    assert who.prompt.mel.shape[-1] <= 15 * RATE / 256 + 1 and who.rows.shape == short.rows.shape
+    monkeypatch.setattr(pipeline_module.prompts, "encoded", None)
+    assert engine.pipeline.who(long)[0] is who and engine.synthesize("Hello.", long).duration_s > 0
+
+
 # ---- alone and in a batch ---------------------------------------------------------------------------------
 
 
