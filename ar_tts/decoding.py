@@ -6,15 +6,18 @@ by the sampler of kernels/, each from a stream of its own of the request's seed.
 """
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ar_tts.kernels import sample
+from ar_tts.kernels import network, sample
 from ar_tts.kernels.state import FINE
 from ar_tts.model import SLOTS, TextToCodes
 from ar_tts.reading import Draws, Reading, Sampling, Step, broken
@@ -80,5 +83,62 @@ def _drawn(draws: Draws, codes: Tensor, tones: Tensor) -> tuple[int, int, int]:
     return code, pitch, level
 
 
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `decode` beside the model."""
+
+    timbre: Tensor
+    emotion: Tensor
+    text: Tensor
+    length: int = FREE_LENGTH
+    seed: int = 0
+    sampling: Sampling = Sampling()
+
+
+def decode_batch(model: TextToCodes, requests: Sequence[Request]) -> list[list[Step]]:
+    """What `decode` writes for each of them, all at once where the network is compiled."""
+    def written(each: Request) -> Iterator[Step]:
+        arguments = (each.timbre, each.emotion, each.text, each.length, each.seed, each.sampling)
+        stepper = _stepper(model, each.text)
+        if stepper is None:
+            return _timed(torch_steps(model, *arguments))
+        return stepper.decode(model, *arguments, ahead=model.config.max_codes)
+
+    open_ones = [written(each) for each in requests]
+    try:
+        firsts = [list(islice(one, 1)) for one in open_ones]  # joins them; steps are made for all from now on
+        return [[*first, *rest] for first, rest in zip(firsts, open_ones, strict=True)]
+    finally:
+        for one in open_ones:
+            one.close()  # type: ignore[attr-defined]
+
+
+_steppers: weakref.WeakKeyDictionary[TextToCodes, Stepper] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
 def _stepper(model: TextToCodes, text: Tensor) -> Stepper | None:
-    return None
+    """What decodes with the model as it is now; None where torch has to."""
+    weight = model.mel_head.weight
+    if text.is_cuda or weight.device.type != "cpu" or weight.dtype != torch.float32 or model.training:
+        return None
+    if model.config.dim % 32 or model.config.dim // model.config.heads % 16 or not network.ready():
+        return None
+    from ar_tts.stepping import Stepper, Weights, stamp_of
+
+    with _making:
+        found = _steppers.get(model)
+        if found is None or found.weights.stamp != stamp_of(model):
+            found = _steppers[model] = Stepper(Weights(model))
+        return found
+
+
+def _timed(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps; their time decides when it is worth it to compile."""
+    while True:
+        began = time.perf_counter()
+        step = next(steps, None)
+        network.spend(time.perf_counter() - began)
+        if step is None:
+            return
+        yield step

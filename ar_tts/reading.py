@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ar_tts.kernels import State
@@ -35,11 +36,11 @@ class Step:
 
 
 class Draws:
-    """The random choices of one request: states of the sampler for codes and for tones, and thresholds."""
+    """The random choices of one request: states of the sampler for codes and for tones, and durations."""
 
     def __init__(self, model: TextToCodes, seed: int, sampling: Sampling, device: torch.device) -> None:
         assert model.reader is not None
-        self.seed, self.sampling, self.thresholds = seed, sampling, 0
+        self.seed, self.sampling = seed, sampling
         self.sizes = model.config.codes, model.reader.config.pitch_bins, model.reader.config.level_bins
         tones = max(self.sizes[1:])
         known = torch.arange(tones, device=device) < torch.tensor(self.sizes[1:], device=device)[:, None]
@@ -48,10 +49,10 @@ class Draws:
         self.tones = State.new(tones, [seed, seed], stream=[_PITCH, _LEVEL], temperature=sampling.pitch_temperature,
                                top_k=sampling.top_k, allowed=known, device=device)
 
-    def threshold(self) -> float:
-        """The next u of a symbol's duration, see `Reading`."""
-        self.thresholds += 1
-        return 0.5 + self.sampling.duration_spread * (2 * philox(self.seed, self.thresholds, _DURATIONS) / WHOLE - 1)
+    def thresholds(self, count: int) -> np.ndarray:
+        """The first u of durations, see `Reading` -> (count,) float64."""
+        bits = philox(self.seed, np.arange(1, count + 1), _DURATIONS)
+        return 0.5 + self.sampling.duration_spread * (2 * bits / WHOLE - 1)
 
 
 class Reading:
@@ -62,17 +63,18 @@ class Reading:
     """
 
     def __init__(self, draws: Draws, symbols: int) -> None:
-        self._draws, self._symbols = draws, symbols
+        self._symbols, self._dwell_limit = symbols, draws.sampling.dwell_limit
+        self._thresholds = iter(draws.thresholds(symbols + 1).tolist())
         self.pointer = self.dwell = 0
-        self._survival, self._threshold = 1.0, draws.threshold()
+        self._survival, self._threshold = 1.0, next(self._thresholds)
 
     def moved(self, moves: Sequence[float]) -> bool:
         """Take in the odds (4,) of moving on by 0, 1, 2 or 3 symbols -> whether there is still something to read."""
         self._survival *= moves[0]
         self.dwell += 1
-        if self._survival < self._threshold or self.dwell > self._draws.sampling.dwell_limit:
+        if self._survival < self._threshold or self.dwell > self._dwell_limit:
             self.pointer += 1 + max(range(len(moves) - 1), key=lambda move: moves[move + 1])
-            self.dwell, self._survival, self._threshold = 0, 1.0, self._draws.threshold()
+            self.dwell, self._survival, self._threshold = 0, 1.0, next(self._thresholds)
         return self.pointer < self._symbols
 
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ar_tts.kernels import cpu, steps
-from ar_tts.kernels.state import DONE, FINE, TOKEN
-from ar_tts.model import SLOTS, TextToCodes
-from ar_tts.reading import Draws, Reading, Sampling, Step, broken
+from ar_tts.kernels import State, steps
+from ar_tts.model import TextToCodes, TextToCodesConfig
+from ar_tts.reader import ReaderConfig
+from ar_tts.reading import Draws, Sampling, Step, broken
 
 AHEAD = 128
 """Steps that are made for a request before it asks for them: as many as a window of the renderer holds."""
-_MOST = 16  # requests in one step
+_MOST, _STEPS = 16, 8  # requests in one step, steps in one call
+_PROMPT = 64  # positions of a prompt in one call
 _ALIGNED = 64
 
 
@@ -33,7 +33,6 @@ class Weights:
         """rounded: 8 bits a weight instead of those it has."""
         assert model.reader is not None
         self.config, self.rounded, self.stamp = model.config, rounded, stamp_of(model)
-        self.dim, self.heads = model.config.dim, model.config.heads
         reader = model.reader
         self.bins = max(reader.config.pitch_bins, reader.config.level_bins)
         self._numbers: list[np.ndarray] = []  # biases, norms and scales, until they are joined
@@ -92,11 +91,17 @@ class Stepper:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        self._lock = threading.Lock()
+        # One that may be taken again: iterators may be closed by the garbage collector in the middle of a step.
+        self._lock = threading.RLock()
         self._requests: list[_Request] = []
-        self._free: list[int] = []
-        self._most = 4 if _many_registers() else 2
-        self._room(0, 4)
+        self._most = 8 if _has("avx512f") else 2
+        dim = weights.config.dim
+        self._x, self._near = (np.zeros((_PROMPT, dim), np.float32) for _ in range(2))
+        self._qkv, self._wide = (np.zeros((_PROMPT, n * dim), np.float32) for n in (3, 4))
+        self._logits = np.zeros((_MOST, weights.outer[2][steps.OUTPUTS]), np.float32)
+        self._scores = np.empty(steps.BLOCK, np.float32)
+        self._room = _Room(4, weights)
+        self._free = [*range(4)]
 
     def decode(self, model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, length: int, seed: int,
                sampling: Sampling, ahead: int = AHEAD) -> Iterator[Step]:
@@ -117,156 +122,131 @@ class Stepper:
         return len(self._requests)
 
     def _next(self, request: _Request) -> Step | None:
-        if not request.made and not request.ended:
+        if not request.made and not request.state:
             with self._lock:
-                if not request.made and not request.ended:
+                if not request.made and not request.state:
                     self._advance([request, *(other for other in self._requests if other is not request)])
         if request.made:
             return request.made.popleft()
-        if request.broken:
+        if request.state == steps.BROKEN:
             raise broken()
         return None
 
     def _join(self, request: _Request) -> None:
         if not self._free:
-            self._room(len(self._rows), 2 * len(self._rows))
-        request.row = row = self._free.pop()
-        if request.limit > len(self._scores):
-            self._scores = np.empty(request.limit, np.float32)
-        self._rows[row] = request.columns
-        both = (self._codes, request.draws.codes, row, 1), (self._tones, request.draws.tones, 2 * row, 2)
-        for state, own, first, count in both:
-            for whole, part in zip(state.arrays()[:4], own.arrays()[:4], strict=True):
-                whole[first : first + count] = part
+            self._room, size = self._room.doubled(), len(self._room.rows)
+            self._free += range(size, 2 * size)
+        request.row = self._free.pop()
+        if request.positions > len(self._scores):
+            self._scores = np.empty(request.positions, np.float32)
+        self._room.take(request.row, request.columns, request.draws)
+        self._take_in(request)
         self._requests.append(request)
+
+    def _take_in(self, request: _Request) -> None:
+        """Read the prompt."""
+        weights = self.weights
+        for start in range(0, len(request.prompt), _PROMPT):
+            part = request.prompt[start : start + _PROMPT]
+            self._x[: len(part)] = part
+            steps.take_in(request.cache.ctypes.data, start, weights.config.heads, self._most, weights.inner,
+                          weights.inner_norms, weights.vectors, self._x[: len(part)], self._near, self._qkv, self._wide,
+                          self._scores)
 
     def _leave(self, request: _Request) -> None:
         self._requests.remove(request)
         self._free.append(request.row)
 
-    def _room(self, rows: int, wanted: int) -> None:
-        """Make room for more requests than the `rows` that there are."""
-        dim, weights = self.weights.dim, self.weights
-        grown: dict[str, np.ndarray] = {}
-        for name, width, kind in (("_rows", steps.SYMBOLS + 1, np.int64), ("_hidden", dim, np.float32),
-                                  ("_moves", steps.MOVES, np.float32)):
-            grown[name] = np.zeros((wanted, width), kind)
-            if rows:
-                grown[name][:rows] = getattr(self, name)
-        self._rows, self._hidden, self._moves = grown.values()
-        self._code_logits = np.zeros((wanted, weights.config.codes), np.float32)
-        self._tone_logits = np.zeros((2 * wanted, weights.bins), np.float32)
-        codes, tones = (_idle(wanted, weights.config.codes), _idle(2 * wanted, weights.bins))
-        if rows:
-            for old, new in ((self._codes, codes), (self._tones, tones)):
-                for whole, part in zip(new.arrays()[:4], old.arrays()[:4], strict=True):
-                    whole[: len(part)] = part
-        self._codes, self._tones = codes, tones
-        self._free += range(rows, wanted)
-        if rows:
-            return
-        self._x, self._near = (np.zeros((_MOST, dim), np.float32) for _ in range(2))
-        self._qkv, self._wide = (np.zeros((_MOST, n * dim), np.float32) for n in (3, 4))
-        self._logits = np.zeros((_MOST, weights.outer[2][steps.OUTPUTS]), np.float32)
-        self._scores = np.empty(steps.BLOCK, np.float32)
-
     def _advance(self, wanting: Sequence[_Request]) -> None:
-        """One step of the first request, and of as many others as may be ahead."""
-        made = [r for r in wanting if not r.ended and len(r.made) < r.ahead][:_MOST]
-        which = np.array([r.row for r in made])
-        weights = self.weights
-        steps.read(self._rows, which, weights.heads, self._most, weights.inner, weights.inner_norms, weights.vectors,
-                   weights.tables, weights.begins, self._x, self._near, self._qkv, self._wide, self._scores,
-                   self._hidden, self._moves)
-        still = []
-        for request in made:
-            if request.moved(self._moves[request.row].tolist()):
-                self._rows[request.row, steps.POINTER : steps.DWELL + 1] = request.reading.pointer, request.reading.dwell
-                still.append(request)
-        if still:
-            self._write(still)
+        """Some steps of the first request, and of as many others as may be ahead."""
+        now = [r for r in wanting if not r.state and len(r.made) < r.ahead][:_MOST]
+        weights, room = self.weights, self._room
+        steps.advance(room.rows, room.survival, np.array([r.row for r in now]), _STEPS, weights.config.heads,
+                      self._most, weights.inner, weights.inner_norms, weights.outer, weights.outer_norms,
+                      weights.vectors, weights.tables, weights.begins, self._x, self._near, self._qkv, self._wide,
+                      self._scores, room.hidden, room.moves, self._logits, room.code_logits, room.tone_logits,
+                      room.made, room.codes.arrays(), room.tones.arrays())
+        for request in now:
+            count, request.state = room.rows[request.row, steps.MADE :].tolist()
+            request.made += [Step(*numbers) for numbers in room.made[request.row, :count].tolist()]
 
-    def _write(self, writing: Sequence[_Request]) -> None:
-        """What the requests write at their pointers."""
-        weights, which = self.weights, np.array([r.row for r in writing])
-        steps.write(self._rows, which, self._most, weights.outer, weights.outer_norms, weights.vectors, self._x,
-                    self._near, self._wide, self._hidden, self._logits, self._code_logits, self._tone_logits)
-        for state, logits, rows in ((self._codes, self._code_logits, which),
-                                    (self._tones, self._tone_logits, np.concatenate([2 * which, 2 * which + 1]))):
-            arrays = state.arrays()
-            arrays[0][:, DONE] = 1
-            arrays[0][rows, DONE] = 0
-            cpu.sample_arrays(logits, *arrays)
-        codes, tones = self._codes.arrays()[0], self._tones.arrays()[0]
-        for request in writing:
-            row = request.row
-            (code, flaw), *heard = codes[row, TOKEN:].tolist(), *tones[2 * row : 2 * row + 2, TOKEN:].tolist()
-            (pitch, flaw_high), (level, flaw_loud) = heard
-            if not flaw == flaw_high == flaw_loud == FINE:
-                request.broken = request.ended = True
-                continue
-            request.wrote(Step(code, pitch, level, request.reading.pointer))
-            self._rows[row, steps.STEP : steps.LEVEL + 1] = request.written, code, pitch, level
+
+class _Room:
+    """What the kernel knows of R requests, and where it puts what it found."""
+
+    def __init__(self, rows: int, weights: Weights) -> None:
+        self._weights = weights
+        codes, bins = weights.config.codes, weights.bins
+        self.rows, self.survival = np.zeros((rows, steps.STATE + 1), np.int64), np.ones(rows)
+        self.hidden, self.moves = (np.zeros((rows, n), np.float32) for n in (weights.config.dim, steps.MOVES))
+        self.code_logits, self.tone_logits = np.zeros((rows, codes), np.float32), np.zeros((2 * rows, bins), np.float32)
+        self.made = np.zeros((rows, _STEPS, 4), np.int64)
+        self.codes, self.tones = State.new(codes, [0] * rows), State.new(bins, [0] * (2 * rows))
+
+    def doubled(self) -> _Room:
+        """A larger one with the same requests."""
+        other = _Room(2 * len(self.rows), self._weights)
+        for old, new in zip(self._kept(), other._kept(), strict=True):
+            new[: len(old)] = old
+        return other
+
+    def _kept(self) -> tuple[np.ndarray, ...]:
+        """What outlasts a call."""
+        return (self.rows, self.survival, *self.codes.arrays()[:4], *self.tones.arrays()[:4])
+
+    def take(self, row: int, columns: Sequence[int], draws: Draws) -> None:
+        """A request comes in."""
+        self.rows[row], self.survival[row] = columns, 1.0
+        both = (self.codes, draws.codes, row, 1), (self.tones, draws.tones, 2 * row, 2)
+        for state, own, first, count in both:
+            for whole, part in zip(state.arrays()[:4], own.arrays()[:4], strict=True):
+                whole[first : first + count] = part
 
 
 class _Request:
-    """One request: its tables and cache, where it stands in its text, and what was made for it."""
+    """One request: its tables and cache, and what was made for it."""
 
     @torch.inference_mode()
     def __init__(self, model: TextToCodes, weights: Weights, timbre: Tensor, emotion: Tensor, text: Tensor, length: int,
                  seed: int, sampling: Sampling, ahead: int) -> None:
         assert model.reader is not None
-        reader, config = model.reader, model.config
-        self.ahead, self.made, self.row, self.written = ahead, deque[Step](), -1, 0
-        self.ended = self.broken = False
+        reader, config, symbols = model.reader, model.config, text.shape[1]
+        self.ahead, self.row, self.made, self.state = ahead, -1, deque[Step](), steps.GOING
         self.draws = Draws(model, seed, sampling, text.device)
-        self.reading = Reading(self.draws, text.shape[1])
-        self.last = config.max_codes
-        row = model.who_and_how(timbre, emotion)
-        asked, at = torch.tensor([length]), torch.arange(text.shape[1])[None]
-        where = reader.window_in(reader.window(text, at)) + row + reader.pace.bias
-        self.where, self.told = _numpy(where[0]), _numpy(reader.window_out(reader.window(text, at))[0])
-        prefix = model.prefix(row, text, asked)
-        start = prefix.shape[1]
-        cache = model.gpt.new_cache(1, start)
-        model.hidden(prefix, cache)
-        most = start + config.max_codes
-        self.limit = limit = -(-most // steps.BLOCK) * steps.BLOCK
-        size = config.dim // config.heads
-        shape = (config.layers, config.heads, limit, size)
+        row, at = model.who_and_how(timbre, emotion), torch.arange(symbols)[None]
+        seen = reader.window(text, at)
+        where = reader.window_in(seen) + row + reader.pace.bias
+        self.prompt = _numpy(model.prefix(row, text, torch.tensor([length]))[0])
+        blocks = -(-(len(self.prompt) + config.max_codes) // steps.BLOCK)
+        self.positions = blocks * steps.BLOCK
         # Memory that is never written is never committed: no need to begin small and grow.
-        self.keys, self.values = np.empty(shape, np.float32), np.empty(shape, np.float32)
-        self.values[:, :, :start] = cache.values[:, 0].numpy()
-        blocks = -(-start // steps.BLOCK)
-        keys = np.zeros((*shape[:2], blocks * steps.BLOCK, size), np.float32)
-        keys[:, :, :start] = cache.keys[:, 0].numpy()
-        turned = keys.reshape(*shape[:2], blocks, steps.BLOCK, size).swapaxes(-1, -2)
-        self.keys[:, :, : blocks * steps.BLOCK] = turned.reshape(*shape[:2], blocks * steps.BLOCK, size)
-        symbols = int((text != reader.config.symbols).sum())
-        self.columns = (*(part.ctypes.data for part in (self.where, self.told, self.keys, self.values)), limit, start,
-                        0, config.start_code, 0, 0, 0, 0, length, symbols)
+        self.cache = np.empty((blocks, config.layers, 2 * config.dim, steps.BLOCK), np.float32)
+        self._held = _numpy(where[0]), _numpy(reader.window_out(seen)[0]), self.cache, self.draws.thresholds(symbols + 1)
+        columns = {steps.LENGTH: len(self.prompt), steps.CODE: config.start_code, steps.ASKED: length,
+                   steps.SYMBOLS: int((text != reader.config.symbols).sum()), steps.TEXT: symbols,
+                   steps.DWELL_LIMIT: sampling.dwell_limit, steps.LAST: config.max_codes}
+        columns |= {column: part.ctypes.data for column, part in enumerate(self._held)}
+        self.columns = [columns.get(column, 0) for column in range(steps.STATE + 1)]
 
-    def moved(self, moves: Sequence[float]) -> bool:
-        """Whether the request goes on after its pointer moved."""
-        self.ended = not self.reading.moved(moves)
-        return not self.ended
 
-    def wrote(self, step: Step) -> None:
-        """Take a step in."""
-        self.made.append(step)
-        self.written += 1
-        self.ended = self.written == self.last
+def rehearse() -> None:
+    """Decode with a small model, so that all is compiled or read from where it was kept."""
+    with torch.device("meta"):  # draws no random numbers: they are somebody else's
+        model = TextToCodes(TextToCodesConfig(
+            dim=32, layers=1, heads=2, text=2, codes=2, max_text=4, max_codes=2, timbre_dim=1, emotion_dim=1,
+            reader=ReaderConfig(symbols=4, symbol_dim=1, pitch_bins=2, level_bins=2)))
+    model = model.to_empty(device="cpu").eval().requires_grad_(False)
+    for part in model.parameters():
+        part.zero_()
+    text = torch.zeros(1, 2, dtype=torch.long)
+    stepper = Stepper(Weights(model))
+    for _ in stepper.decode(model, torch.zeros(1, 1), torch.zeros(1, 1), text, 0, 0, Sampling()):
+        pass
 
 
 def stamp_of(model: nn.Module) -> tuple[tuple[int, int], ...]:
     """Changes when weights do, unless they are changed behind the back of torch."""
     return tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in model.parameters())
-
-
-def _idle(rows: int, vocabulary: int) -> Any:
-    from ar_tts.kernels.state import State
-
-    return State.new(vocabulary, [0] * rows)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
@@ -302,22 +282,8 @@ def _aligned(panels: np.ndarray) -> np.ndarray:
     return flat
 
 
-def _many_registers() -> bool:
-    return _has("avx512f")
-
-
 def _has(feature: str) -> bool:
     from llvmlite import binding
 
     return bool(binding.get_host_cpu_features().get(feature, False))
 
-
-@dataclass(frozen=True)
-class Request:
-    """What `ar_tts.decoding.decode_batch` decodes: see `decode`."""
-
-    timbre: Tensor
-    emotion: Tensor
-    text: Tensor
-    length: int = 0
-    seed: int = 0

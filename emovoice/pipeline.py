@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ar_tts.decoding import FREE_LENGTH, Step, decode
+from ar_tts.kernels import network
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
 from emovoice.encoder.phones import classes_of_text, heard
@@ -92,6 +93,8 @@ class Pipeline(VectorPipeline):
             reason = str(error).splitlines()[0]
             raise ModelError(f"this device cannot be used: {reason}", field="device", value=device,
                              remedy="Use cpu, or cuda where there is one") from error
+        if torch.device(device).type == "cpu":
+            network.begin()  # while the weights are read
         return cls(bundles.load(model, device), model, device)
 
     @torch.inference_mode()

@@ -1,17 +1,20 @@
-"""One step of the text-to-codes network for many requests, compiled by Numba: `read`, then `write`.
+"""The text-to-codes network for many requests at once, compiled by Numba: `take_in` reads prompts, `advance` makes steps.
 
-Torch spends most of a step on calling its operations. Here a step is two calls: `read` takes what each request wrote
-last through all blocks and tells how its pointer moves; `write` takes the symbol it then stands on to the logits. The
-twin is ar_tts.decoding.torch_steps with the modules it calls.
+Torch spends most of a step on calling its operations. Here several steps of all requests are one call, which lets other
+threads run: all blocks on what each request wrote last, how its pointer moves, the heads, and the draws. The twin is
+ar_tts.decoding.torch_steps with the modules it calls.
 
 A weight is read once for all requests, and no request changes what another computes, not in the last bit: every sum
 runs over one request's numbers in one order, whatever stands beside it. The products are written as vector code for
 that reason; a compiler that is free to reorder sums is not asked. Weights lie in panels of 32 outputs, in half
 precision where that loses nothing: reading them is what a step waits for.
 
-Keys lie in blocks of 64 positions, (limit / 64, D, 64), so that one query meets 64 of them at once; values (limit, D).
+The cache of a request holds 64 positions after another, (blocks, layers, H, 2, 64 D): keys as (D, 64), so that one query
+meets 64 of them at once, and values as (64, D).
 
-Shapes: B requests in this step, C width, H heads, D = C / H, S positions of a request.
+Numba does not notice when functions of cpu.py or arithmetic.py change that are compiled into these: touch this file.
+
+Shapes: B requests in a call, R that there is room for, C width, H heads, D = C / H, L text, S positions of a request.
 """
 from __future__ import annotations
 
@@ -26,14 +29,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ar_tts.kernels.cpu import sample_arrays
+from ar_tts.kernels.state import DONE, FINE, FLAW, TOKEN
+
 PANEL, BLOCK, VECTOR = 32, 64, 16
 """Outputs of a panel of weights, positions of a block of keys, floats of a vector; widths are multiples of the last."""
 SINGLE, HALF, BYTE = range(3)
 """How the weights of a product are stored; bytes have a scale an output."""
 SIZES = {SINGLE: 4, HALF: 2, BYTE: 1}
-WHERE, TOLD, KEYS, VALUES, LIMIT, LENGTH, STEP, CODE, PITCH, LEVEL, POINTER, DWELL, ASKED, SYMBOLS = range(14)
-"""Columns of a request: addresses of float32 (L, C), (L, C), (layers, H, limit, D) twice; positions, of which LENGTH
-are filled; what it wrote last, and where it stands."""
+(WHERE, TOLD, CACHE, THRESHOLDS, LENGTH, STEP, CODE, PITCH, LEVEL, POINTER, DWELL, TURN, ASKED, SYMBOLS, TEXT,
+ DWELL_LIMIT, LAST, MADE, STATE) = range(19)
+"""Columns of a request. Addresses: of float32 (L, C) twice, of its cache, and of float64 (L,). LENGTH positions of the
+cache are filled, STEP codes were written; the last of them, and where it stands, after TURN moves. ASKED codes or 0;
+SYMBOLS of its text are not padding; TEXT is L; LAST is the most steps. Results: MADE steps in this call, and STATE."""
+GOING, ENDED, BROKEN = range(3)
+"""What STATE says; BROKEN where a score is NaN."""
 KIND, WEIGHTS, INPUTS, OUTPUTS, BIAS, SCALE = range(6)
 """Columns of a product: its weights' address; OUTPUTS, padded to panels; where in the vectors bias and scales begin."""
 CODES_AT, STEPS_AT, PITCH_AT, LEVEL_AT, DWELL_AT, PACE_AT = range(6)
@@ -90,6 +100,16 @@ def _peek(typing: Any, address: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], ir.FloatType().as_pointer()), align=4)
 
     return types.float32(types.int64), build
+
+
+@intrinsic  # type: ignore[misc]
+def _peek_double(typing: Any, address: Any) -> Any:
+    """Read a float64."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(builder.inttoptr(arguments[0], ir.DoubleType().as_pointer()), align=8)
+
+    return types.float64(types.int64), build
 
 
 @intrinsic  # type: ignore[misc]
@@ -176,16 +196,16 @@ def _tile(rows: int, vectors: int, kind: int, adds: bool) -> Any:
     return tile
 
 
-_single_1, _single_2, _single_4 = (_tile(rows, 2, SINGLE, True) for rows in (1, 2, 4))
-_half_1, _half_2, _half_4 = (_tile(rows, 2, HALF, True) for rows in (1, 2, 4))
-_byte_1, _byte_2, _byte_4 = (_tile(rows, 2, BYTE, True) for rows in (1, 2, 4))
+_single_1, _single_2, _single_4, _single_8 = (_tile(rows, 2, SINGLE, True) for rows in (1, 2, 4, 8))
+_half_1, _half_2, _half_4, _half_8 = (_tile(rows, 2, HALF, True) for rows in (1, 2, 4, 8))
+_byte_1, _byte_2, _byte_4, _byte_8 = (_tile(rows, 2, BYTE, True) for rows in (1, 2, 4, 8))
 _scores = _tile(1, BLOCK // VECTOR, SINGLE, False)
-_mixed_1, _mixed_2, _mixed_3 = (_tile(1, vectors, SINGLE, False) for vectors in (1, 2, 3))
+_mixed_1, _mixed_2, _mixed_3 = (_tile(1, vectors, SINGLE, True) for vectors in (1, 2, 3))
 
 
 @_compiled
 def _product(what: np.ndarray, vectors: np.ndarray, x: np.ndarray, y: np.ndarray, rows: int, most: int) -> None:
-    """y (B, outputs) += x (B, inputs) @ weights, `most` rows at a time: 4 where there are registers for them, or 2."""
+    """y (B, outputs) += x (B, inputs) @ weights, `most` rows at a time: 8 where there are registers for them, or 2."""
     kind, inputs = what[KIND], what[INPUTS]
     size = 4 if kind == SINGLE else 2 if kind == HALF else 1
     width, across, down = PANEL * size, 4 * x.shape[1], 4 * y.shape[1]
@@ -195,30 +215,34 @@ def _product(what: np.ndarray, vectors: np.ndarray, x: np.ndarray, y: np.ndarray
         source, target = _address(x), _address(y) + 4 * panel * PANEL
         left = rows
         while left > 0:
-            if left >= 4 and most >= 4:
-                if kind == SINGLE:
+            done = min(most, 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1)
+            if kind == SINGLE:
+                if done == 8:
+                    _single_8(source, across, w, width, inputs, target, down, scales)
+                elif done == 4:
                     _single_4(source, across, w, width, inputs, target, down, scales)
-                elif kind == HALF:
-                    _half_4(source, across, w, width, inputs, target, down, scales)
-                else:
-                    _byte_4(source, across, w, width, inputs, target, down, scales)
-                done = 4
-            elif left >= 2:
-                if kind == SINGLE:
+                elif done == 2:
                     _single_2(source, across, w, width, inputs, target, down, scales)
-                elif kind == HALF:
+                else:
+                    _single_1(source, across, w, width, inputs, target, down, scales)
+            elif kind == HALF:
+                if done == 8:
+                    _half_8(source, across, w, width, inputs, target, down, scales)
+                elif done == 4:
+                    _half_4(source, across, w, width, inputs, target, down, scales)
+                elif done == 2:
                     _half_2(source, across, w, width, inputs, target, down, scales)
                 else:
-                    _byte_2(source, across, w, width, inputs, target, down, scales)
-                done = 2
-            else:
-                if kind == SINGLE:
-                    _single_1(source, across, w, width, inputs, target, down, scales)
-                elif kind == HALF:
                     _half_1(source, across, w, width, inputs, target, down, scales)
+            else:
+                if done == 8:
+                    _byte_8(source, across, w, width, inputs, target, down, scales)
+                elif done == 4:
+                    _byte_4(source, across, w, width, inputs, target, down, scales)
+                elif done == 2:
+                    _byte_2(source, across, w, width, inputs, target, down, scales)
                 else:
                     _byte_1(source, across, w, width, inputs, target, down, scales)
-                done = 1
             left -= done
             source += done * across
             target += done * down
@@ -298,42 +322,45 @@ def _softmax(scores: np.ndarray, lanes: np.ndarray) -> Any:
 
 
 @_compiled
-def _attend(row: np.ndarray, layer: int, heads: int, qkv: np.ndarray, y: np.ndarray, scores: np.ndarray,
-            lanes: np.ndarray) -> None:
-    """Queries, keys and values (3 C,) of a new position -> (C,); the cache grows by it."""
+def _attend(cache: int, at: int, layer: int, layers: int, heads: int, qkv: np.ndarray, y: np.ndarray,
+            scores: np.ndarray, lanes: np.ndarray) -> None:
+    """Queries, keys and values (3 C,) of position `at` -> (C,); the cache takes it in."""
     dim = len(y)
-    size, at, limit = dim // heads, row[LENGTH], row[LIMIT]
+    size = dim // heads
     shrink = np.float32(1 / math.sqrt(size))
     for i in range(dim):
         qkv[i] *= shrink
+    part = 4 * BLOCK * size  # bytes of the keys, or the values, of a head in a block
+    step = 2 * part * layers * heads
     used = (at // BLOCK + 1) * BLOCK
     for head in range(heads):
-        first = (layer * heads + head) * limit * size
-        keys, values = row[KEYS] + 4 * first, row[VALUES] + 4 * first
-        mine = keys + 4 * (at // BLOCK * size * BLOCK + at % BLOCK)
+        first = cache + 2 * part * (layer * heads + head)
+        mine = first + at // BLOCK * step
         for d in range(size):
-            _poke(mine + 4 * d * BLOCK, qkv[dim + head * size + d])
-            _poke(values + 4 * (at * size + d), qkv[2 * dim + head * size + d])
+            _poke(mine + 4 * (d * BLOCK + at % BLOCK), qkv[dim + head * size + d])
+            _poke(mine + part + 4 * (at % BLOCK * size + d), qkv[2 * dim + head * size + d])
         query = _address(qkv) + 4 * head * size
-        for start in range(0, used, BLOCK):
-            _scores(query, 0, keys + 4 * start * size, 4 * BLOCK, size, _address(scores) + 4 * start, 0, 0)
+        for block in range(used // BLOCK):
+            _scores(query, 0, first + block * step, 4 * BLOCK, size, _address(scores) + 4 * block * BLOCK, 0, 0)
         for i in range(at + 1, used):
             scores[i] = _LOWEST
         share = _ONE / _softmax(scores[:used], lanes)
-        target, stride, left = _address(y) + 4 * head * size, 4 * size, size // VECTOR
-        while left > 0:
-            if left >= 3:
-                _mixed_3(_address(scores), 0, values, stride, at + 1, target, 0, 0)
-                done = 3
-            elif left == 2:
-                _mixed_2(_address(scores), 0, values, stride, at + 1, target, 0, 0)
-                done = 2
-            else:
-                _mixed_1(_address(scores), 0, values, stride, at + 1, target, 0, 0)
-                done = 1
-            left -= done
-            values += 4 * VECTOR * done
-            target += 4 * VECTOR * done
+        for d in range(head * size, (head + 1) * size):
+            y[d] = _ZERO
+        for block in range(used // BLOCK):
+            odds, count = _address(scores) + 4 * block * BLOCK, min(BLOCK, at + 1 - block * BLOCK)
+            values, target, left = first + block * step + part, _address(y) + 4 * head * size, size // VECTOR
+            while left > 0:
+                done = min(left, 3)
+                if done == 3:
+                    _mixed_3(odds, 0, values, 4 * size, count, target, 0, 0)
+                elif done == 2:
+                    _mixed_2(odds, 0, values, 4 * size, count, target, 0, 0)
+                else:
+                    _mixed_1(odds, 0, values, 4 * size, count, target, 0, 0)
+                left -= done
+                values += 4 * VECTOR * done
+                target += 4 * VECTOR * done
         for d in range(head * size, (head + 1) * size):
             y[d] *= share
 
@@ -357,41 +384,34 @@ def _enter(row: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarra
         x[i] = code[i] + step[i] + pitch[i] + level[i] + dwell[i] + paced + _peek(where + 4 * i)
 
 
-# ---- a step ----
+# ---- the network ----
 
 
 @_compiled
-def read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
-         vectors: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarray, near: np.ndarray,
-         qkv: np.ndarray, wide: np.ndarray, scores: np.ndarray, hidden: np.ndarray, moves: np.ndarray) -> None:
-    """What the requests `which` (B,) wrote last -> hidden states and the odds of their pointers' moves.
+def _blocks(caches: np.ndarray, at: np.ndarray, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
+            vectors: np.ndarray, x: np.ndarray, near: np.ndarray, qkv: np.ndarray, wide: np.ndarray, scores: np.ndarray,
+            lanes: np.ndarray) -> None:
+    """All blocks on x (B, C), in place: positions `at` (B,) of requests whose caches have the addresses (B,).
 
-    rows (R, 14) int64, see above; LENGTH grows. products: four a layer (attention in, out, first, second), then the
-    moves' head. norms (n, 2): where weight and bias begin, two a layer, then the last two. vectors (n,), tables (n, C),
-    begins (6,): biases and norms; embeddings, and where each begins. To work in: x, near (R, C), qkv (R, 3 C), wide
-    (R, 4 C), scores (longest limit,). Results: hidden (R, C) and moves (R, 4), at the requests' numbers.
+    Several positions of one request stand in their order.
     """
-    count, dim = len(which), x.shape[1]
-    lanes = np.empty(VECTOR, np.float32)
-    layers = (len(products) - 1) // 4
-    for b in range(count):
-        _enter(rows[which[b]], tables, begins, x[b])
+    count, dim, layers = len(at), x.shape[1], (len(products) - 1) // 4
     for layer in range(layers):
         to_qkv, out, first, second = (products[4 * layer], products[4 * layer + 1], products[4 * layer + 2],
                                       products[4 * layer + 3])
+        n = norms[2 * layer]
         for b in range(count):
-            n = norms[2 * layer]
             _norm(x[b], vectors[n[0] : n[0] + dim], vectors[n[1] : n[1] + dim], near[b], lanes)
             for i in range(3 * dim):
                 qkv[b, i] = vectors[to_qkv[BIAS] + i]
         _product(to_qkv, vectors, near, qkv, count, most)
         for b in range(count):
-            _attend(rows[which[b]], layer, heads, qkv[b], near[b], scores, lanes)
+            _attend(caches[b], at[b], layer, layers, heads, qkv[b], near[b], scores, lanes)
             for i in range(dim):
                 x[b, i] += vectors[out[BIAS] + i]
         _product(out, vectors, near, x, count, most)
+        n = norms[2 * layer + 1]
         for b in range(count):
-            n = norms[2 * layer + 1]
             _norm(x[b], vectors[n[0] : n[0] + dim], vectors[n[1] : n[1] + dim], near[b], lanes)
             for i in range(4 * dim):
                 wide[b, i] = vectors[first[BIAS] + i]
@@ -401,9 +421,25 @@ def read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: n
             for i in range(dim):
                 x[b, i] += vectors[second[BIAS] + i]
         _product(second, vectors, wide, x, count, most)
-    head = products[4 * layers]
+
+
+@_compiled
+def _read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
+          vectors: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarray, near: np.ndarray,
+          qkv: np.ndarray, wide: np.ndarray, scores: np.ndarray, hidden: np.ndarray, moves: np.ndarray,
+          lanes: np.ndarray) -> None:
+    """What the requests `which` (B,) wrote last -> hidden states (R, C) and the odds of their pointers' moves (R, 4)."""
+    count, dim = len(which), x.shape[1]
+    caches, at = np.empty(count, np.int64), np.empty(count, np.int64)
     for b in range(count):
-        for n in norms[2 * layers : 2 * layers + 2]:
+        row = rows[which[b]]
+        _enter(row, tables, begins, x[b])
+        caches[b], at[b] = row[CACHE], row[LENGTH]
+        row[LENGTH] += 1
+    _blocks(caches, at, heads, most, products, norms, vectors, x, near, qkv, wide, scores, lanes)
+    head = products[-1]
+    for b in range(count):
+        for n in norms[-2:]:
             _norm(x[b], vectors[n[0] : n[0] + dim], vectors[n[1] : n[1] + dim], x[b], lanes)
         for i in range(dim):
             hidden[which[b], i] = x[b, i]
@@ -411,7 +447,6 @@ def read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: n
             qkv[b, i] = vectors[head[BIAS] + i]
     _product(head, vectors, x, qkv, count, most)
     for b in range(count):
-        rows[which[b], LENGTH] += 1
         for i in range(MOVES, VECTOR):
             qkv[b, i] = _LOWEST
         share = _ONE / _softmax(qkv[b, :VECTOR], lanes)
@@ -420,16 +455,28 @@ def read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: n
 
 
 @_compiled
-def write(rows: np.ndarray, which: np.ndarray, most: int, products: np.ndarray, norms: np.ndarray, vectors: np.ndarray,
-          x: np.ndarray, near: np.ndarray, wide: np.ndarray, hidden: np.ndarray, logits: np.ndarray,
-          codes: np.ndarray, tones: np.ndarray) -> None:
-    """Hidden states of the requests `which`, told the symbols that they now stand on, -> logits.
+def _move(row: np.ndarray, survival: np.ndarray, moves: np.ndarray) -> None:
+    """ar_tts.reading.Reading.moved; survival (1,) float64."""
+    survival[0] *= moves[0]
+    row[DWELL] += 1
+    if survival[0] < _peek_double(row[THRESHOLDS] + 8 * row[TURN]) or row[DWELL] > row[DWELL_LIMIT]:
+        best = 1
+        for move in range(2, MOVES):
+            best = move if moves[move] > moves[best] else best
+        row[POINTER] += best
+        row[TURN] += 1
+        row[DWELL], survival[0] = 0, 1.0
+    if row[POINTER] >= row[TEXT]:
+        row[STATE] = ENDED
 
-    products: the two of the mix, then all heads in one. norms (1, 2). To work in: x, near (R, C), wide (R, 4 C), logits
-    (R, outputs). Results: codes (R, codes) and tones (2 R, bins), pitch and level of a request one after the other.
-    """
+
+@_compiled
+def _write(rows: np.ndarray, which: np.ndarray, most: int, products: np.ndarray, norms: np.ndarray,
+           vectors: np.ndarray, x: np.ndarray, near: np.ndarray, wide: np.ndarray, hidden: np.ndarray,
+           logits: np.ndarray, codes: np.ndarray, tones: np.ndarray, lanes: np.ndarray) -> None:
+    """Hidden states of the requests `which`, told the symbols that they now stand on, -> logits of codes (R, codes) and
+    of tones (2 R, bins), pitch and level of a request one after the other."""
     count, dim = len(which), x.shape[1]
-    lanes = np.empty(VECTOR, np.float32)
     first, second, heads = products[0], products[1], products[2]
     n = norms[0]
     for b in range(count):
@@ -457,3 +504,78 @@ def write(rows: np.ndarray, which: np.ndarray, most: int, products: np.ndarray, 
         for i in range(bins):  # what lies beyond a head's own bins is not allowed
             tones[2 * which[b], i] = logits[b, size + i]
             tones[2 * which[b] + 1, i] = logits[b, size + bins + i]
+
+
+@_compiled
+def take_in(cache: int, start: int, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
+            vectors: np.ndarray, x: np.ndarray, near: np.ndarray, qkv: np.ndarray, wide: np.ndarray,
+            scores: np.ndarray) -> None:
+    """Rows x (B, C) of one request's prompt, from position `start` on, into its cache."""
+    count = len(x)
+    caches, at = np.empty(count, np.int64), np.empty(count, np.int64)
+    for b in range(count):
+        caches[b], at[b] = cache, start + b
+    _blocks(caches, at, heads, most, products, norms, vectors, x, near, qkv, wide, scores,
+            np.empty(VECTOR, np.float32))
+
+
+@_compiled
+def _those_going(rows: np.ndarray, which: np.ndarray) -> np.ndarray:
+    count, kept = 0, np.empty_like(which)
+    for r in which:
+        kept[count] = r
+        count += rows[r, STATE] == GOING
+    return kept[:count]
+
+
+@_compiled
+def advance(rows: np.ndarray, survival: np.ndarray, which: np.ndarray, count: int, heads: int, most: int,
+            inner: np.ndarray, inner_norms: np.ndarray, outer: np.ndarray, outer_norms: np.ndarray, vectors: np.ndarray,
+            tables: np.ndarray, begins: np.ndarray, x: np.ndarray, near: np.ndarray, qkv: np.ndarray, wide: np.ndarray,
+            scores: np.ndarray, hidden: np.ndarray, moves: np.ndarray, logits: np.ndarray, codes: np.ndarray,
+            tones: np.ndarray, made: np.ndarray, of_codes: tuple[np.ndarray, ...],
+            of_tones: tuple[np.ndarray, ...]) -> None:
+    """Up to `count` steps of the requests `which` (B,).
+
+    rows (R, 19) int64, see above; survival (R,) float64. inner: products, four a layer (attention in, out, first,
+    second), then the moves' head; inner_norms (n, 2): where weight and bias begin, two a layer, then the last two.
+    outer, outer_norms: the two of the mix, and all heads in one; its norm. vectors (n,), tables (n, C), begins (6,):
+    biases, norms and scales; embeddings, and where each begins. of_codes, of_tones: arrays of the sampler's states, a
+    row and two rows a request. To work in: x, near (B, C), qkv (B, 3 C), wide (B, 4 C), scores (S,), hidden (R, C),
+    moves (R, 4), logits (B, outputs), codes (R, codes), tones (2 R, bins). Result: made (R, count, 4), steps.
+    """
+    lanes = np.empty(VECTOR, np.float32)
+    going = which.copy()
+    for r in which:
+        rows[r, MADE] = 0
+    for _ in range(count):
+        _read(rows, going, heads, most, inner, inner_norms, vectors, tables, begins, x, near, qkv, wide, scores, hidden,
+              moves, lanes)
+        for r in going:
+            _move(rows[r], survival[r : r + 1], moves[r])
+        going = _those_going(rows, going)
+        if len(going) == 0:
+            return
+        _write(rows, going, most, outer, outer_norms, vectors, x, near, wide, hidden, logits, codes, tones, lanes)
+        whole, whole_tones = of_codes[0], of_tones[0]
+        whole[:, DONE] = 1
+        whole_tones[:, DONE] = 1
+        for r in going:
+            whole[r, DONE] = whole_tones[2 * r, DONE] = whole_tones[2 * r + 1, DONE] = 0
+        sample_arrays(codes, *of_codes)
+        sample_arrays(tones, *of_tones)
+        for r in going:
+            row, pitch, level = rows[r], whole_tones[2 * r], whole_tones[2 * r + 1]
+            if whole[r, FLAW] != FINE or pitch[FLAW] != FINE or level[FLAW] != FINE:
+                row[STATE] = BROKEN
+                continue
+            row[CODE], row[PITCH], row[LEVEL] = whole[r, TOKEN], pitch[TOKEN], level[TOKEN]
+            step = made[r, row[MADE]]
+            step[0], step[1], step[2], step[3] = row[CODE], row[PITCH], row[LEVEL], row[POINTER]
+            row[MADE] += 1
+            row[STEP] += 1
+            if row[STEP] == row[LAST]:
+                row[STATE] = ENDED
+        going = _those_going(rows, going)
+        if len(going) == 0:
+            return
