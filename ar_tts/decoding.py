@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from ar_tts.stepping import Stepper
 
 FREE_LENGTH = 0
+USUAL = Sampling()
 
 
 def decode(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, length: int = FREE_LENGTH, seed: int = 0,
-           sampling: Sampling = Sampling()) -> Iterator[Step]:
+           sampling: Sampling = USUAL) -> Iterator[Step]:
     """Write codes for `text` (1, L) with start and stop, about `length` of them where that is not 0.
 
     timbre (1, 192), emotion (1, E). Equal seeds give equal codes. Ends when the pointer has left the text, and at the
@@ -45,7 +46,7 @@ def decode(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, le
 
 @torch.inference_mode()
 def torch_steps(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, length: int = FREE_LENGTH,
-                seed: int = 0, sampling: Sampling = Sampling()) -> Iterator[Step]:
+                seed: int = 0, sampling: Sampling = USUAL) -> Iterator[Step]:
     """`decode` of one request in torch, on any device: what the compiled network must repeat."""
     assert model.reader is not None
     reader, config = model.reader, model.config
@@ -92,7 +93,7 @@ class Request:
     text: Tensor
     length: int = FREE_LENGTH
     seed: int = 0
-    sampling: Sampling = Sampling()
+    sampling: Sampling = USUAL
 
 
 def decode_batch(model: TextToCodes, requests: Sequence[Request]) -> list[list[Step]]:

@@ -38,11 +38,12 @@ class Weights:
         self._numbers: list[np.ndarray] = []  # biases, norms and scales, until they are joined
         self._filled = 0
         self._held: list[np.ndarray] = []  # what the addresses point to
-        inner = [self._product([layer]) for block in model.gpt.h
+        blocks: list[Any] = list(model.gpt.h)
+        inner = [self._product([layer]) for block in blocks
                  for layer in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)]
         self.inner = np.array([*inner, self._product([reader.advance])])
         self.inner_norms = np.array([self._norm(norm) for norm in (
-            *(norm for block in model.gpt.h for norm in (block.ln_1, block.ln_2)), model.gpt.ln_f, model.final_norm)])
+            *(norm for block in blocks for norm in (block.ln_1, block.ln_2)), model.gpt.ln_f, model.final_norm)])
         self.outer = np.array([self._product([reader.mix[1]]), self._product([reader.mix[3]]),
                                self._product([model.mel_head, reader.pitch, reader.level],
                                              [model.config.codes, self.bins, self.bins])])
@@ -221,7 +222,8 @@ class _Request:
         self.positions = blocks * steps.BLOCK
         # Memory that is never written is never committed: no need to begin small and grow.
         self.cache = np.empty((blocks, config.layers, 2 * config.dim, steps.BLOCK), np.float32)
-        self._held = _numpy(where[0]), _numpy(reader.window_out(seen)[0]), self.cache, self.draws.thresholds(symbols + 1)
+        told, thresholds = reader.window_out(seen)[0], self.draws.thresholds(symbols + 1)
+        self._held = _numpy(where[0]), _numpy(told), self.cache, thresholds
         columns = {steps.LENGTH: len(self.prompt), steps.CODE: config.start_code, steps.ASKED: length,
                    steps.SYMBOLS: int((text != reader.config.symbols).sum()), steps.TEXT: symbols,
                    steps.DWELL_LIMIT: sampling.dwell_limit, steps.LAST: config.max_codes}
@@ -251,7 +253,7 @@ def stamp_of(model: nn.Module) -> tuple[tuple[int, int], ...]:
 
 def _numpy(tensor: Tensor) -> np.ndarray:
     """A copy in single precision."""
-    return np.array(tensor.detach().float().contiguous())
+    return tensor.detach().float().contiguous().numpy().copy()
 
 
 def _affine(layer: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -283,7 +285,10 @@ def _aligned(panels: np.ndarray) -> np.ndarray:
 
 
 def _has(feature: str) -> bool:
+    """Whether compiled code may use this of the processor."""
+    import numba
     from llvmlite import binding
 
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:  # told to compile for another one
+        return f"+{feature}" in (numba.config.CPU_FEATURES or "")
     return bool(binding.get_host_cpu_features().get(feature, False))
-

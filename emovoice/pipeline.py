@@ -97,6 +97,11 @@ class Pipeline(VectorPipeline):
             network.begin()  # while the weights are read
         return cls(bundles.load(model, device), model, device)
 
+    def prepare(self) -> None:
+        """Compile the text-to-codes network, which takes seconds once after an installation."""
+        if self.device.type == "cpu":
+            network.start()
+
     @torch.inference_mode()
     def embed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n,) float32 mono at 24 kHz, the first 15 s of it -> timbre (192,), emotion (256,)."""

@@ -1,4 +1,4 @@
-"""The text-to-codes network for many requests at once, compiled by Numba: `take_in` reads prompts, `advance` makes steps.
+"""The text-to-codes network for many requests at once, compiled by Numba: `take_in` reads prompts, `advance` writes.
 
 Torch spends most of a step on calling its operations. Here several steps of all requests are one call, which lets other
 threads run: all blocks on what each request wrote last, how its pointer moves, the heads, and the draws. The twin is
@@ -9,8 +9,8 @@ runs over one request's numbers in one order, whatever stands beside it. The pro
 that reason; a compiler that is free to reorder sums is not asked. Weights lie in panels of 32 outputs, in half
 precision where that loses nothing: reading them is what a step waits for.
 
-The cache of a request holds 64 positions after another, (blocks, layers, H, 2, 64 D): keys as (D, 64), so that one query
-meets 64 of them at once, and values as (64, D).
+The cache of a request is (blocks of 64 positions, layers, H, 2, 64 D): keys as (D, 64), so that one query meets 64 of
+them at once, and values as (64, D).
 
 Numba does not notice when functions of cpu.py or arithmetic.py change that are compiled into these: touch this file.
 
@@ -428,7 +428,8 @@ def _read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: 
           vectors: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarray, near: np.ndarray,
           qkv: np.ndarray, wide: np.ndarray, scores: np.ndarray, hidden: np.ndarray, moves: np.ndarray,
           lanes: np.ndarray) -> None:
-    """What the requests `which` (B,) wrote last -> hidden states (R, C) and the odds of their pointers' moves (R, 4)."""
+    """What the requests `which` (B,) wrote last -> hidden states (R, C) and the odds of their pointers' moves (R, 4).
+    """
     count, dim = len(which), x.shape[1]
     caches, at = np.empty(count, np.int64), np.empty(count, np.int64)
     for b in range(count):
