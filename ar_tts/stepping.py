@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ar_tts.kernels import State, steps
-from ar_tts.model import TextToCodes, TextToCodesConfig
-from ar_tts.reader import ReaderConfig
+from ar_tts.model import TextToCodes
 from ar_tts.reading import Draws, Sampling, Step, broken
 
 AHEAD = 128
@@ -229,21 +228,6 @@ class _Request:
                    steps.DWELL_LIMIT: sampling.dwell_limit, steps.LAST: config.max_codes}
         columns |= {column: part.ctypes.data for column, part in enumerate(self._held)}
         self.columns = [columns.get(column, 0) for column in range(steps.STATE + 1)]
-
-
-def rehearse() -> None:
-    """Decode with a small model, so that all is compiled or read from where it was kept."""
-    with torch.device("meta"):  # draws no random numbers: they are somebody else's
-        model = TextToCodes(TextToCodesConfig(
-            dim=32, layers=1, heads=2, text=2, codes=2, max_text=4, max_codes=2, timbre_dim=1, emotion_dim=1,
-            reader=ReaderConfig(symbols=4, symbol_dim=1, pitch_bins=2, level_bins=2)))
-    model = model.to_empty(device="cpu").eval().requires_grad_(False)
-    for part in model.parameters():
-        part.zero_()
-    text = torch.zeros(1, 2, dtype=torch.long)
-    stepper = Stepper(Weights(model))
-    for _ in stepper.decode(model, torch.zeros(1, 1), torch.zeros(1, 1), text, 0, 0, Sampling()):
-        pass
 
 
 def stamp_of(model: nn.Module) -> tuple[tuple[int, int], ...]:

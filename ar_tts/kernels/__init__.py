@@ -41,13 +41,9 @@ on_cpu = Patient(host.sample, _compiled)
 
 
 def _network() -> Iterator[None]:
-    """Compiles what a decoding step consists of, or reads what was compiled before, by writing a few codes."""
-    on_cpu.start()
-    yield
-    from ar_tts import stepping
+    from ar_tts.kernels import steps
 
-    yield
-    stepping.rehearse()
+    yield from steps.compile_all()
 
 
 _HERE = Path(__file__).parent

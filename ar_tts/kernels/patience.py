@@ -14,7 +14,7 @@ from typing import Any
 
 START_S = 0.4
 """Seconds of the processor that importing Numba and reading a compiled kernel take."""
-COMPILE_S = 10.0
+COMPILE_S = 15.0
 """Seconds of the processor that compiling all functions of a large kernel takes, once after an installation."""
 
 

@@ -19,7 +19,7 @@ Shapes: B requests in a call, R that there is room for, C width, H heads, D = C 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
@@ -580,3 +580,18 @@ def advance(rows: np.ndarray, survival: np.ndarray, which: np.ndarray, count: in
         going = _those_going(rows, going)
         if len(going) == 0:
             return
+
+
+def compile_all() -> Iterator[None]:
+    """Compile, piece by piece, or read what was compiled before."""
+    whole, real = ([types.Array(kind, n, "C") for n in range(4)] for kind in (types.int64, types.float32))
+    short, integer = types.Array(types.int32, 1, "C"), types.int64
+    state = types.Tuple((whole[2], real[2], types.Array(types.int32, 2, "C"), types.Array(types.boolean, 2, "C"), real[1],
+                         *[short] * 6, whole[1]))
+    network = [integer, integer, whole[2], whole[2], real[1], *[real[2]] * 4, real[1]]
+    take_in.compile((integer, integer, *network))
+    yield
+    advance.compile((
+        whole[2], types.Array(types.float64, 1, "C"), whole[1], integer, integer, integer, *[whole[2]] * 4, real[1],
+        real[2], whole[1], *[real[2]] * 4, real[1], *[real[2]] * 5, whole[3], state, state))
+    yield
