@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,12 @@ class Weights:
         self._filled = 0
         self._held: list[np.ndarray] = []  # what the addresses point to
         blocks: list[Any] = list(model.gpt.h)
-        inner = [self._product([layer]) for block in blocks
-                 for layer in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)]
-        self.inner = np.array([*inner, self._product([reader.advance])])
+        *inner, first, second, codes, pitch, level = _layers(model)
+        self.inner = np.array([self._product([layer]) for layer in inner])
         self.inner_norms = np.array([self._norm(norm) for norm in (
             *(norm for block in blocks for norm in (block.ln_1, block.ln_2)), model.gpt.ln_f, model.final_norm)])
-        self.outer = np.array([self._product([reader.mix[1]]), self._product([reader.mix[3]]),
-                               self._product([model.mel_head, reader.pitch, reader.level],
-                                             [model.config.codes, self.bins, self.bins])])
+        self.outer = np.array([self._product([first]), self._product([second]),
+                               self._product([codes, pitch, level], [model.config.codes, self.bins, self.bins])])
         self.outer_norms = np.array([self._norm(reader.mix[0])])
         self.vectors = np.concatenate(self._numbers)
         tables = [_numpy(table) for table in (
@@ -228,6 +227,26 @@ class _Request:
                    steps.DWELL_LIMIT: sampling.dwell_limit, steps.LAST: config.max_codes}
         columns |= {column: part.ctypes.data for column, part in enumerate(self._held)}
         self.columns = [columns.get(column, 0) for column in range(steps.STATE + 1)]
+
+
+@torch.no_grad()
+def in_bytes(model: TextToCodes) -> TextToCodes:
+    """A copy whose weights are those that `Weights(model, rounded=True)` has, for torch."""
+    copy = deepcopy(model).requires_grad_(False)
+    for layer in _layers(copy):
+        weight = layer.weight.t() if isinstance(layer, nn.Linear) else layer.weight
+        scale = weight.abs().amax(0).clamp(min=1e-12) / 127
+        weight.copy_((weight / scale).round() * scale)
+    return copy
+
+
+def _layers(model: TextToCodes) -> list[Any]:
+    """All layers whose weights a step reads: four a block, then that of the moves, and five behind the reader."""
+    assert model.reader is not None
+    reader, blocks = model.reader, list(model.gpt.h)
+    inner: list[Any] = [layer for block in blocks for layer in (
+        block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)]  # type: ignore[union-attr]
+    return [*inner, reader.advance, reader.mix[1], reader.mix[3], model.mel_head, reader.pitch, reader.level]
 
 
 def stamp_of(model: nn.Module) -> tuple[tuple[int, int], ...]:

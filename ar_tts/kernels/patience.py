@@ -66,7 +66,7 @@ class Settled:
     def __init__(self, stages: Callable[[], Iterable[object]], sources: Sequence[tuple[Path, str]]) -> None:
         self._stages, self._sources = stages, sources
         self._chosen: bool | None = None
-        self._spent_s, self._compiling = 0.0, False
+        self._spent_s, self._compiling, self._beginning = 0.0, False, False
         self._lock = threading.Lock()
 
     def ready(self) -> bool:
@@ -79,8 +79,14 @@ class Settled:
 
     def begin(self) -> None:
         """Load it in the background where it was compiled before; `ready` waits for that."""
-        if self._chosen is None and compiled_before(self._sources):
+        if self._chosen is None and not self._beginning and compiled_before(self._sources):
+            self._beginning = True
             threading.Thread(target=self.ready, name="start of a kernel").start()
+
+    def decline(self) -> None:
+        """Stay with the twin: too little will be asked for to make up for the start."""
+        with self._lock:
+            self._chosen = bool(self._chosen)
 
     def start(self) -> bool:
         """Load or compile it now; False without Numba."""

@@ -586,8 +586,8 @@ def compile_all() -> Iterator[None]:
     """Compile, piece by piece, or read what was compiled before."""
     whole, real = ([types.Array(kind, n, "C") for n in range(4)] for kind in (types.int64, types.float32))
     short, integer = types.Array(types.int32, 1, "C"), types.int64
-    state = types.Tuple((whole[2], real[2], types.Array(types.int32, 2, "C"), types.Array(types.boolean, 2, "C"), real[1],
-                         *[short] * 6, whole[1]))
+    counts, allowed = types.Array(types.int32, 2, "C"), types.Array(types.boolean, 2, "C")
+    state = types.Tuple((whole[2], real[2], counts, allowed, real[1], *[short] * 6, whole[1]))
     network = [integer, integer, whole[2], whole[2], real[1], *[real[2]] * 4, real[1]]
     take_in.compile((integer, integer, *network))
     yield

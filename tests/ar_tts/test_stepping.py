@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from ar_tts import decoding, stepping
-from ar_tts.decoding import Request, decode, decode_batch, torch_steps
+from ar_tts.decoding import Request, decode, decode_batch, torch_steps, use_bytes
 from ar_tts.kernels import network, steps
 from ar_tts.kernels.patience import COMPILE_S, Settled, compiled_before
 from ar_tts.model import TextToCodes, TextToCodesConfig
 from ar_tts.reader import ReaderConfig
 from ar_tts.reading import Sampling, Step
-from ar_tts.stepping import Stepper, Weights
+from ar_tts.stepping import Stepper, Weights, in_bytes
 from emovoice import bundle
 
 CONFIG = TextToCodesConfig(dim=64, layers=2, heads=4, dropout=0.0, text=10, codes=20, max_text=90, max_codes=120,
@@ -136,18 +136,9 @@ def test_mini_writes_what_torch_writes(mini: TextToCodes) -> None:
 
 def test_weights_in_8_bits_are_those_that_torch_would_have(model: TextToCodes) -> None:
     """Torch with the rounded weights writes the same."""
-    rounded = deepcopy(model)
-    assert rounded.reader is not None
-    reader = rounded.reader
-    layers = [layer for block in rounded.gpt.h
-              for layer in (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)]
-    for layer in (*layers, reader.advance, reader.mix[1], reader.mix[3], rounded.mel_head, reader.pitch, reader.level):
-        outputs = -1 if isinstance(layer, torch.nn.Linear) else 0
-        scale = layer.weight.abs().amax(outputs, keepdim=True) / 127
-        layer.weight.copy_((layer.weight / scale).round() * scale)
     asked = request(6, 50)
     written = alone(Weights(model, rounded=True), model, asked)
-    assert written == list(torch_steps(rounded, *arguments(asked)))  # type: ignore[arg-type]
+    assert written == list(torch_steps(in_bytes(model), *arguments(asked)))  # type: ignore[arg-type]
 
 
 def test_half_precision_and_few_registers_change_nothing(model: TextToCodes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +260,9 @@ def test_a_request_that_nobody_wants_any_more_leaves(model: TextToCodes, weights
 def test_other_weights_are_noticed(model: TextToCodes) -> None:
     other, asked = deepcopy(model), request(3, 40)
     before = list(decode(other, *arguments(asked)))  # type: ignore[arg-type]
+    use_bytes(other)
+    assert list(decode(other, *arguments(asked))) == alone(Weights(other, True), other, asked)  # type: ignore[arg-type]
+    use_bytes(other, False)
     other.mel_head.weight.neg_()
     after = list(decode(other, *arguments(asked)))  # type: ignore[arg-type]
     assert after == list(torch_steps(other, *arguments(asked))) != before  # type: ignore[arg-type]
@@ -306,6 +300,9 @@ def test_a_process_stays_with_what_it_began_with(tmp_path: Path) -> None:
     kept.write_text("")
     assert compiled_before([(source, "run")]) and not compiled_before([(source, "walk")])
     assert not cold.ready() and Settled(stages, [(source, "run")]).ready()
+    hurried = Settled(stages, [(source, "run")])
+    hurried.decline()
+    assert not hurried.ready()
     assert cold.start() and cold.ready()
 
 
