@@ -154,7 +154,8 @@ def _agreement(model: Any, texts: Sequence[Any]) -> dict[str, float]:
     decoding.use_bytes(model)
     free = decoding.decode_batch(model, texts)
     decoding.use_bytes(model, False)
-    other, same = in_bytes(model), {"codes": [], "pitch": []}  # type: dict[str, list[torch.Tensor]]
+    other = in_bytes(model)
+    same: dict[str, list[torch.Tensor]] = {"codes": [], "pitch": []}
     with torch.inference_mode():
         for each, written in zip(texts, exact, strict=True):
             columns = [torch.tensor([[getattr(step, name) for step in written]])
