@@ -93,7 +93,7 @@ class Stepper:
         # One that may be taken again: iterators may be closed by the garbage collector in the middle of a step.
         self._lock = threading.RLock()
         self._requests: list[_Request] = []
-        self._most = 8 if _has("avx512f") else 2
+        self._most = 8 if steps.supports("avx512f") else 2
         dim = weights.config.dim
         self._x, self._near = (np.zeros((_PROMPT, dim), np.float32) for _ in range(2))
         self._qkv, self._wide = (np.zeros((_PROMPT, n * dim), np.float32) for n in (3, 4))
@@ -273,7 +273,7 @@ def _stored(weight: np.ndarray, rounded: bool) -> tuple[int, np.ndarray, np.ndar
     none = np.zeros(0, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         half = weight.astype(np.float16)
-    if _has("f16c") and np.array_equal(half.astype(np.float32), weight, equal_nan=True):
+    if steps.supports("f16c") and np.array_equal(half.astype(np.float32), weight, equal_nan=True):
         return steps.HALF, half, none
     return steps.SINGLE, weight, none
 
@@ -285,13 +285,3 @@ def _aligned(panels: np.ndarray) -> np.ndarray:
     flat = room[start : start + panels.nbytes]
     flat.view(panels.dtype)[:] = panels.ravel()
     return flat
-
-
-def _has(feature: str) -> bool:
-    """Whether compiled code may use this of the processor."""
-    import numba
-    from llvmlite import binding
-
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:  # told to compile for another one
-        return f"+{feature}" in (numba.config.CPU_FEATURES or "")
-    return bool(binding.get_host_cpu_features().get(feature, False))

@@ -24,7 +24,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -65,6 +65,13 @@ def _compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(function, cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
     except RuntimeError:
         return numba.njit(function, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+def supports(feature: str) -> bool:
+    """Whether compiled code may use this of the processor."""
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:  # told to compile for another one
+        return f"+{feature}" in (numba.config.CPU_FEATURES or "")
+    return bool(binding.get_host_cpu_features().get(feature, False))
 
 
 # ---- vectors ----
@@ -197,7 +204,8 @@ def _tile(rows: int, vectors: int, kind: int, adds: bool) -> Any:
 
 
 _single_1, _single_2, _single_4, _single_8 = (_tile(rows, 2, SINGLE, True) for rows in (1, 2, 4, 8))
-_half_1, _half_2, _half_4, _half_8 = (_tile(rows, 2, HALF, True) for rows in (1, 2, 4, 8))
+_HALF = HALF if supports("f16c") else SINGLE  # without instructions for it, nothing is kept in half precision
+_half_1, _half_2, _half_4, _half_8 = (_tile(rows, 2, _HALF, True) for rows in (1, 2, 4, 8))
 _byte_1, _byte_2, _byte_4, _byte_8 = (_tile(rows, 2, BYTE, True) for rows in (1, 2, 4, 8))
 _scores = _tile(1, BLOCK // VECTOR, SINGLE, False)
 _mixed_1, _mixed_2, _mixed_3 = (_tile(1, vectors, SINGLE, True) for vectors in (1, 2, 3))

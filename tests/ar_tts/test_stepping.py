@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from ar_tts import decoding, stepping
+from ar_tts import decoding
 from ar_tts.decoding import Request, decode, decode_batch, torch_steps, use_bytes
 from ar_tts.kernels import network, steps
 from ar_tts.kernels.patience import COMPILE_S, Settled, compiled_before
@@ -25,6 +25,7 @@ from ar_tts.reader import ReaderConfig
 from ar_tts.reading import Sampling, Step
 from ar_tts.stepping import Stepper, Weights, in_bytes
 from emovoice import bundle
+from emovoice.engine import Engine
 
 CONFIG = TextToCodesConfig(dim=64, layers=2, heads=4, dropout=0.0, text=10, codes=20, max_text=90, max_codes=120,
                            timbre_dim=8, emotion_dim=8, reader=ReaderConfig(symbols=12, symbol_dim=8, window=5))
@@ -146,7 +147,7 @@ def test_half_precision_and_few_registers_change_nothing(model: TextToCodes, mon
     asked = request(7, 60)
     packed = Weights(exact)
     written, found = scores(Stepper(packed), exact, asked)
-    monkeypatch.setattr(stepping, "_has", lambda feature: False)
+    monkeypatch.setattr(steps, "supports", lambda feature: False)
     plain = Weights(exact)
     again, same = scores(Stepper(plain), exact, asked)
     assert again == written and np.array_equal(found, same)
@@ -279,8 +280,9 @@ def test_what_does_not_fit_is_decoded_by_torch() -> None:
 # ---- when it is used ----
 
 
-def test_a_process_stays_with_what_it_began_with(tmp_path: Path) -> None:
+def test_a_process_stays_with_what_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding differs, so that nothing changes between two requests of one seed, unless somebody says so."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     source = tmp_path / "some.py"
     source.write_text("")
     begun = threading.Event()
@@ -321,3 +323,18 @@ def test_the_first_process_after_an_installation_decodes_with_torch(
     fresh = deepcopy(model)
     assert list(decode(fresh, *arguments(asked))) == alone(weights, model, asked)  # type: ignore[arg-type]
     assert fresh not in decoding._steppers
+
+
+@pytest.mark.usefixtures("compiled")
+def test_speech_that_nobody_hears_to_its_end_leaves() -> None:
+    engine = Engine("debug")
+    model = engine.pipeline.bundle.t2s
+    speech = [engine.stream("One, two, three, four, five, six, seven.", seed=seed) for seed in range(3)]
+    for each in speech:
+        next(each)
+    assert decoding._steppers[model].requests == 3
+    heard = np.concatenate(list(speech.pop()))
+    assert len(heard) and decoding._steppers[model].requests == 2
+    for each in speech:
+        each.close()
+    assert decoding._steppers[model].requests == 0
