@@ -1,113 +1,152 @@
 """The decoding loop of a model with a reader: text in; codes, pitch and level out, one step every 40 ms.
 
-Durations are drawn by inverse transform: a symbol is left when the probability of still standing on it falls below
-u ~ U(1/2 - spread, 1/2 + spread), drawn once per symbol. spread = 0 is the median duration, 1/2 plain sampling.
-
-Codes, pitch and level are drawn by the sampler of kernels/, each from a stream of its own of the request's seed.
+On a processor the network of a step is compiled, and all requests to one model share their steps (stepping.py); before
+that is there, without Numba, and on other devices, `torch_steps` decodes one request. Codes, pitch and level are drawn
+by the sampler of kernels/, each from a stream of its own of the request's seed.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ar_tts.kernels import State, sample
-from ar_tts.kernels.arithmetic import WHOLE, philox
+from ar_tts.kernels import network, sample
 from ar_tts.kernels.state import FINE
 from ar_tts.model import SLOTS, TextToCodes
+from ar_tts.reading import Draws, Reading, Sampling, Step, broken
+
+if TYPE_CHECKING:
+    from ar_tts.stepping import Stepper
 
 FREE_LENGTH = 0
-_CODES, _PITCH, _LEVEL, _DURATIONS = range(4)  # streams of random numbers
+USUAL = Sampling()
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How codes are drawn; temperature 0 takes the likeliest."""
-
-    code_temperature: float = 0.0
-    pitch_temperature: float = 0.3
-    top_k: int = 20
-    duration_spread: float = 0.12
-    dwell_limit: int = 22
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step wrote, and the text position it stood on."""
-
-    code: int
-    pitch: int
-    level: int
-    pointer: int
-
-
-@torch.inference_mode()
 def decode(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, length: int = FREE_LENGTH, seed: int = 0,
-           sampling: Sampling = Sampling()) -> Iterator[Step]:
+           sampling: Sampling = USUAL) -> Iterator[Step]:
     """Write codes for `text` (1, L) with start and stop, about `length` of them where that is not 0.
 
     timbre (1, 192), emotion (1, E). Equal seeds give equal codes. Ends when the pointer has left the text, and at the
-    latest after `max_codes` steps. Raises FloatingPointError where the model computes NaN.
+    latest after `max_codes` steps. Raises FloatingPointError where the model computes NaN. Requests that are decoded at
+    the same time, in one thread or in several, share steps where the network is compiled; close an iterator that is
+    not needed any more, or steps are still made for it.
     """
+    stepper = _stepper(model, text)
+    if stepper is None:
+        return _timed(torch_steps(model, timbre, emotion, text, length, seed, sampling))
+    return stepper.decode(model, timbre, emotion, text, length, seed, sampling)
+
+
+@torch.inference_mode()
+def torch_steps(model: TextToCodes, timbre: Tensor, emotion: Tensor, text: Tensor, length: int = FREE_LENGTH,
+                seed: int = 0, sampling: Sampling = USUAL) -> Iterator[Step]:
+    """`decode` of one request in torch, on any device: what the compiled network must repeat."""
     assert model.reader is not None
     reader, config = model.reader, model.config
-    draws = _Draws(model, seed, sampling, text.device)
+    draws = Draws(model, seed, sampling, text.device)
     asked = torch.tensor([length], device=text.device)
     row = model.who_and_how(timbre, emotion)
     cache = model.gpt.new_cache(1, 1 + SLOTS + text.shape[1] + config.max_codes)
     model.hidden(model.prefix(row, text, asked), cache)
-    pointer, dwell, survival = 0, 0, 1.0
-    threshold = draws.threshold()
+    place = Reading(draws, text.shape[1])
+    tones = torch.zeros(2, draws.tones.counts.shape[1], device=text.device)
     step = Step(config.start_code, 0, 0, 0)
     for k in range(config.max_codes):
-        here = torch.tensor([[pointer]], device=text.device)
+        here = torch.tensor([[place.pointer]], device=text.device)
         rows = model.code_rows(torch.tensor([[step.code]], device=text.device), k) + row
         rows = rows + reader.written(*(torch.tensor([[v]], device=text.device) for v in (step.pitch, step.level)))
-        rows = rows + reader.where(text, here, asked, k, torch.tensor([[dwell]], device=text.device))
+        rows = rows + reader.where(text, here, asked, k, torch.tensor([[place.dwell]], device=text.device))
         hidden = model.hidden(rows, cache)
-        moves = reader.advance(hidden)[0, 0].softmax(-1)
-        survival *= float(moves[0])
-        dwell += 1
-        if survival < threshold or dwell > sampling.dwell_limit:
-            pointer += 1 + int(moves[1:].argmax())
-            dwell, survival, threshold = 0, 1.0, draws.threshold()
-        if pointer >= text.shape[1]:
+        if not place.moved(reader.advance(hidden)[0, 0].softmax(-1).tolist()):
             return
-        told = reader.told(hidden, text, torch.tensor([[pointer]], device=text.device))
-        step = Step(*draws.next(model.mel_head(told)[0], reader.pitch(told)[0], reader.level(told)[0]), pointer)
+        told = reader.told(hidden, text, torch.tensor([[place.pointer]], device=text.device))
+        pitch, level = reader.pitch(told)[0], reader.level(told)[0]
+        tones[:1, : pitch.shape[1]], tones[1:, : level.shape[1]] = pitch, level
+        step = Step(*_drawn(draws, model.mel_head(told)[0, :, : config.codes], tones), place.pointer)
         yield step
 
 
-class _Draws:
-    """The random choices of one request."""
+def _drawn(draws: Draws, codes: Tensor, tones: Tensor) -> tuple[int, int, int]:
+    """Logits (1, codes), (2, bins) -> a code, a pitch, a level."""
+    sample(codes, draws.codes)
+    sample(tones, draws.tones)
+    code, flaw = draws.codes.told()[0]
+    (pitch, flaw_high), (level, flaw_loud) = draws.tones.told()
+    if not flaw == flaw_high == flaw_loud == FINE:
+        raise broken()
+    return code, pitch, level
 
-    def __init__(self, model: TextToCodes, seed: int, sampling: Sampling, device: torch.device) -> None:
-        assert model.reader is not None
-        self.seed, self.spread, self.thresholds = seed, sampling.duration_spread, 0
-        self.sizes = model.config.codes, model.reader.config.pitch_bins, model.reader.config.level_bins
-        tones = max(self.sizes[1:])
-        known = torch.arange(tones, device=device) < torch.tensor(self.sizes[1:], device=device)[:, None]
-        self.codes = State.new(self.sizes[0], [seed], stream=_CODES, temperature=sampling.code_temperature,
-                               top_k=sampling.top_k, device=device)
-        self.tones = State.new(tones, [seed, seed], stream=[_PITCH, _LEVEL], temperature=sampling.pitch_temperature,
-                               top_k=sampling.top_k, allowed=known, device=device)
-        self.logits = torch.zeros(2, tones, device=device)
 
-    def next(self, codes: Tensor, pitch: Tensor, level: Tensor) -> tuple[int, int, int]:
-        """Logits (1, codes + 2), (1, pitch bins), (1, level bins) -> a code, a pitch, a level."""
-        _, of_pitch, of_level = self.sizes
-        self.logits[:1, :of_pitch], self.logits[1:, :of_level] = pitch, level
-        sample(codes[:, : self.sizes[0]], self.codes)
-        sample(self.logits, self.tones)
-        code, flaw = self.codes.told()[0]
-        (high, flaw_high), (loud, flaw_loud) = self.tones.told()
-        if not flaw == flaw_high == flaw_loud == FINE:
-            raise FloatingPointError("the text-to-codes model computes NaN: broken weights, or a broken voice")
-        return code, high, loud
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `decode` beside the model."""
 
-    def threshold(self) -> float:
-        """The next u of the module's text."""
-        self.thresholds += 1
-        return 0.5 + self.spread * (2 * philox(self.seed, self.thresholds, _DURATIONS) / WHOLE - 1)
+    timbre: Tensor
+    emotion: Tensor
+    text: Tensor
+    length: int = FREE_LENGTH
+    seed: int = 0
+    sampling: Sampling = USUAL
+
+
+def decode_batch(model: TextToCodes, requests: Sequence[Request]) -> list[list[Step]]:
+    """What `decode` writes for each of them, all at once where the network is compiled."""
+    def written(each: Request) -> Iterator[Step]:
+        arguments = (each.timbre, each.emotion, each.text, each.length, each.seed, each.sampling)
+        stepper = _stepper(model, each.text)
+        if stepper is None:
+            return _timed(torch_steps(model, *arguments))
+        return stepper.decode(model, *arguments, ahead=model.config.max_codes)
+
+    open_ones = [written(each) for each in requests]
+    try:
+        firsts = [list(islice(one, 1)) for one in open_ones]  # joins them; steps are made for all from now on
+        return [[*first, *rest] for first, rest in zip(firsts, open_ones, strict=True)]
+    finally:
+        for one in open_ones:
+            one.close()  # type: ignore[attr-defined]
+
+
+def use_bytes(model: TextToCodes, wanted: bool = True) -> None:
+    """Decode with 8 bits a weight from the next request on, where the network is compiled: faster, and other codes."""
+    (_in_bytes.add if wanted else _in_bytes.discard)(model)
+
+
+_in_bytes: weakref.WeakSet[TextToCodes] = weakref.WeakSet()
+_steppers: weakref.WeakKeyDictionary[TextToCodes, Stepper] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def _stepper(model: TextToCodes, text: Tensor) -> Stepper | None:
+    """What decodes with the model as it is now; None where torch has to."""
+    weight = model.mel_head.weight
+    if text.is_cuda or weight.device.type != "cpu" or weight.dtype != torch.float32 or model.training:
+        return None
+    if model.config.dim % 32 or model.config.dim // model.config.heads % 16 or not network.ready():
+        return None
+    from ar_tts.stepping import Stepper, Weights, stamp_of
+
+    with _making:
+        found = _steppers.get(model)
+        kept = None if found is None else (found.weights.rounded, found.weights.stamp)
+        if found is None or kept != (model in _in_bytes, stamp_of(model)):
+            found = _steppers[model] = Stepper(Weights(model, model in _in_bytes))
+        return found
+
+
+def _timed(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps; their time decides when it is worth it to compile."""
+    while True:
+        began = time.perf_counter()
+        step = next(steps, None)
+        network.spend(time.perf_counter() - began)
+        if step is None:
+            return
+        yield step

@@ -66,15 +66,16 @@ class Reader(nn.Module):
             dwell = dwell_of(pointer)
         steps = first_step + torch.arange(pointer.shape[1], device=text.device)
         pace = self._pace(text, pointer, lengths, steps)
-        seen = self.window_in(self._window(text, pointer))
+        seen = self.window_in(self.window(text, pointer))
         return seen + self.dwell(dwell.clamp(max=self.config.dwell_limit - 1)) + self.pace(pace)
 
     def told(self, hidden: Tensor, text: Tensor, pointer: Tensor) -> Tensor:
         """Hidden states (B, K, C), told where the pointer now stands (B, K) -> (B, K, C)."""
-        known = hidden + self.window_out(self._window(text, pointer))
+        known = hidden + self.window_out(self.window(text, pointer))
         return known + self.mix(known)
 
-    def _window(self, text: Tensor, pointer: Tensor) -> Tensor:
+    def window(self, text: Tensor, pointer: Tensor) -> Tensor:
+        """The symbols around the pointer (B, K) -> (B, K, window * symbol size)."""
         half = self.config.window // 2
         padded = F.pad(text, (half, half), value=self.config.symbols)
         offsets = torch.arange(self.config.window, device=text.device)

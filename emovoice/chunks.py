@@ -48,6 +48,12 @@ class Chunks(Iterator[np.ndarray], ABC):
         self._peak = max(self._peak, float(np.abs(chunk).max(initial=0.0)))
         return chunk
 
+    def close(self) -> None:
+        """Make no more of them, and let go of what that took; for those who do not want the rest."""
+        close = getattr(self._chunks, "close", None)
+        if callable(close):
+            close()
+
     @property
     def duration_s(self) -> float:
         """Seconds so far."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ar_tts.decoding import FREE_LENGTH, Step, decode
+from ar_tts.decoding import FREE_LENGTH, Step, decode, use_bytes
+from ar_tts.kernels import network
 from emovoice import bundle as bundles
 from emovoice.encoder.melody import CODE_SAMPLES, RATE_HZ, bin_to_level, bin_to_pitch, scaled_level
 from emovoice.encoder.phones import classes_of_text, heard
@@ -23,6 +24,7 @@ from emovoice.timing import allot
 
 if TYPE_CHECKING:
     from emovoice.conversion.converter import Converter
+    from emovoice.voice import Accent
 
 HOP = 256
 LICENCE = "Apache-2.0"
@@ -93,6 +95,21 @@ class Pipeline(VectorPipeline):
             raise ModelError(f"this device cannot be used: {reason}", field="device", value=device,
                              remedy="Use cpu, or cuda where there is one") from error
         return cls(bundles.load(model, device), model, device)
+
+    def prepare(self, in_bytes: bool = False) -> None:
+        """Compile the text-to-codes network, which takes seconds once after an installation.
+
+        in_bytes: keep 8 bits of each of its weights, which is faster and writes other codes.
+        """
+        if self.device.type == "cpu":
+            network.start()
+        use_bytes(self.bundle.t2s, in_bytes)
+
+    def read(self, text: str, accent: Accent) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+        """The sentences of a text, and warnings. Raises InputError."""
+        if self.device.type == "cpu":
+            network.begin()  # meanwhile, because somebody wants to speak
+        return super().read(text, accent)
 
     @torch.inference_mode()
     def embed(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

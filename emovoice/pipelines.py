@@ -105,6 +105,9 @@ class VectorPipeline(ABC):
         mismatch = f"it was made with the model '{voice.model}', not '{self.name}'"
         return np.array(voice.timbre), (f"voice: {mismatch}, and may not sound as it should",)
 
+    def prepare(self) -> None:  # noqa: B027  most have nothing to do
+        """Load or compile at once what would wait until it pays: for those who speak often, like servers."""
+
     def converter(self) -> Any:
         """The networks for conversion. Raises ModelError where this model comes without."""
         raise ModelError("this model does not convert recordings", field="model", value=self.name,

@@ -5,14 +5,15 @@ tokens, the last two in one pass.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ar_tts.kernels import host, reference
-from ar_tts.kernels.patience import Patient
+from ar_tts.kernels.patience import Patient, Settled
 from ar_tts.kernels.state import State
 
 Sampler = Callable[[Tensor, State], None]
@@ -39,6 +40,17 @@ def _compiled() -> Sampler:
 on_cpu = Patient(host.sample, _compiled)
 
 
+def _network() -> Iterator[None]:
+    from ar_tts.kernels import steps
+
+    yield from steps.compile_all()
+
+
+_HERE = Path(__file__).parent
+network = Settled(_network, [(_HERE / "steps.py", "take_in"), (_HERE / "steps.py", "advance")])
+"""The compiled network of a decoding step, see steps.py."""
+
+
 @cache
 def _on_cuda() -> Sampler:
     try:
@@ -48,4 +60,4 @@ def _on_cuda() -> Sampler:
     return gpu.sample
 
 
-__all__ = ["Sampler", "State", "on_cpu", "sample"]
+__all__ = ["Sampler", "State", "network", "on_cpu", "sample"]

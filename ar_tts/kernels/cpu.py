@@ -63,7 +63,7 @@ def sample(logits: Tensor, state: State) -> None:
     """`reference.sample` on the CPU."""
     if logits.dtype != torch.float32 or logits.requires_grad or not logits.is_contiguous():
         logits = logits.detach().float().contiguous()
-    _sample(logits.numpy(), *state.arrays())
+    sample_arrays(logits.numpy(), *state.arrays())
 
 
 @_compiled
@@ -137,7 +137,7 @@ def _gather(keys: np.ndarray, tops: np.ndarray, bound: int, lanes: np.ndarray, i
 
 
 @_compiled
-def _sample(logits: np.ndarray, whole: np.ndarray, real: np.ndarray, counts: np.ndarray, allowed: np.ndarray,
+def sample_arrays(logits: np.ndarray, whole: np.ndarray, real: np.ndarray, counts: np.ndarray, allowed: np.ndarray,
             scores: np.ndarray, bits: np.ndarray, keys: np.ndarray, tops: np.ndarray, lanes: np.ndarray,
             ids: np.ndarray, short: np.ndarray, odds: np.ndarray) -> None:
     size, width, padded = logits.shape[1], len(tops), len(keys)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from emovoice.speech import Speech
 
+_SHORT = 200
+"""Characters below which the compiled network does not make up for its start: about 12 s of speech."""
 _EPILOG = """\
 examples:
   emovoice say "Good morning." -o morning.wav
@@ -83,6 +85,10 @@ def _start(args: argparse.Namespace) -> Speech:
 
     options = options_of(args.option, args.device) if args.option else None
     text = _read_stdin(DEFAULT_LIMITS.text_chars) if args.text == "-" else args.text
+    if len(text) < _SHORT:
+        from ar_tts.kernels import network
+
+        network.decline()
     return shared_engine(args.model, args.device, options).stream(
         text,
         timbre=args.voice,

@@ -42,10 +42,13 @@ def load_engine(settings: Settings) -> Engine:
     from emovoice import watermark
     from emovoice.engine import Engine
     from emovoice.limits import Limits
+    from emovoice.pipelines import VectorPipeline
 
     limits = settings.limits
     taken = Limits(limits.text_chars, limits.reference_s, limits.reference_bytes, limits.convert_s)
     engine = Engine(settings.model, settings.device, limits=taken)
+    if isinstance(engine.pipeline, VectorPipeline):
+        engine.pipeline.prepare()
     spoken = engine.synthesize("Ready.")
     if settings.watermark and watermark.available():
         watermark.mark(spoken.samples, spoken.rate)

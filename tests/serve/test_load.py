@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from ar_tts.kernels import on_cpu
+from ar_tts.kernels import network, on_cpu
 from emovoice.engine import Engine
 from tests.serve.conftest import Live
 
@@ -122,12 +122,13 @@ def test_eight_clients_with_rude_company(serve: Callable[..., Live], fake_engine
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_eight_clients_on_the_debug_model(serve: Callable[..., Live], engine_factory: Callable[..., Engine]) -> None:
+    network.start()
+    on_cpu.start()  # compiled code is loaded once, and is no growth
     engine = engine_factory()
     live = serve(engine, queue=64)
     expected = {seed: bytes_of(engine, seed) for seed in range(SEEDS)}
     assert len(set(expected.values())) == SEEDS
     assert run_load(live, expected, 50) == []
-    on_cpu.start()  # compiled code is loaded once, and is no growth
     assert run_load(live, expected, 50) == []
     before, started = memory_mb(), time.monotonic()
     assert run_load(live, expected, REQUESTS) == []
