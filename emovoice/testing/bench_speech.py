@@ -150,8 +150,11 @@ def memory_speed() -> float:
 
 
 def read_share(engine: Engine, codes_per_s: float) -> dict[str, float]:
-    """Gigabytes of weights that writing codes reads in a second, and their share of what the memory gives."""
-    weights = sum(p.numel() * p.element_size() for p in engine.pipeline.bundle.t2s.gpt.parameters())
+    """Gigabytes of weights that writing codes reads in a second, and their share of what the memory gives; beyond 1
+    where they stay in the caches."""
+    from ar_tts.stepping import Weights
+
+    weights = Weights(engine.pipeline.bundle.t2s).bytes
     reads, most = weights * codes_per_s, memory_speed()
     return {"weights_mb": round(weights / 1e6, 1), "gb_per_s": round(reads / 1e9, 2),
             "memory_gb_per_s": round(most / 1e9, 2), "share": round(reads / most, 3)}
@@ -192,6 +195,7 @@ def measure(model: str, device: str, lengths_s: Sequence[float], rounds: int) ->
     before = os.getloadavg()[0]
     started = time.perf_counter()
     engine = Engine(model, device)
+    engine.pipeline.prepare()
     engine.synthesize(_SENTENCES[0])
     ready_s = time.perf_counter() - started
     texts = {f"{seconds:g}": asdict(spoken(engine, seconds, rounds)) for seconds in lengths_s}
@@ -240,10 +244,11 @@ def table(found: dict[str, Any]) -> str:
                      f"| {row['cpu_factor']:.3f} | {row['underruns']} |")
     split = ", ".join(f"{name} {stages_of[name]:.3f}" for name in ("text", "codes", "mel", "wave"))
     codes, theirs = stages_of["codes_per_s"], found["transformers_codes_per_s"]
-    reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.0%} of the"
+    reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.1f} times the"
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
               f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size (no pointer, no pitch, no"
-              f" level): {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB one thread can.", "",
+              f" level): {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB that one thread reads from"
+              " memory: they stay in the caches.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += ["", f"The same text of about {_BESIDE_S:g} s by engines that are installed here, in turns, each with as"
                   " many threads:", "",
