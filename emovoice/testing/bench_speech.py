@@ -247,7 +247,7 @@ def table(found: dict[str, Any]) -> str:
     reads = f"{memory['weights_mb']} MB of weights, {memory['gb_per_s']} GB a second, {memory['share']:.1f} times the"
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
               f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size (no pointer, no pitch, no"
-              f" level): {theirs:.0f}. Each code reads {reads} {memory['memory_gb_per_s']} GB that one thread reads from"
+              f" level): {theirs:.0f}. A code reads {reads} {memory['memory_gb_per_s']} GB that one thread gets from"
               " memory: they stay in the caches.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += ["", f"The same text of about {_BESIDE_S:g} s by engines that are installed here, in turns, each with as"
