@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ar_tts.kernels import host, reference
-from ar_tts.kernels.patience import Patient, Settled
+from ar_tts.kernels.patience import Patient
+from ar_tts.kernels.settled import Settled
 from ar_tts.kernels.state import State
 
 Sampler = Callable[[Tensor, State], None]

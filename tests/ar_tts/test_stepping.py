@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ar_tts import decoding
 from ar_tts.decoding import Request, decode, decode_batch, torch_steps, use_bytes
 from ar_tts.kernels import network, steps
-from ar_tts.kernels.patience import COMPILE_S, Settled, compiled_before
+from ar_tts.kernels.settled import COMPILE_S, Settled, compiled_before
 from ar_tts.model import TextToCodes, TextToCodesConfig
 from ar_tts.reader import ReaderConfig
 from ar_tts.reading import Sampling, Step
