@@ -10,7 +10,9 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -96,11 +98,19 @@ class Request:
     sampling: Sampling = USUAL
 
 
-def decode_batch(model: TextToCodes, requests: Sequence[Request]) -> list[list[Step]]:
-    """What `decode` writes for each of them, all at once where the network is compiled."""
+def decode_batch(model: TextToCodes, requests: Sequence[Request], threads: int = 1) -> list[list[Step]]:
+    """What `decode` writes for each of them, all at once where the network is compiled; shared out among threads."""
+    count = max(1, min(threads, len(requests)))
+    with ThreadPoolExecutor(count) as pool:
+        shares = list(pool.map(partial(_together, model), (requests[n::count] for n in range(count)), range(count)))
+    return [shares[n % count][n // count] for n in range(len(requests))]
+
+
+def _together(model: TextToCodes, requests: Sequence[Request], number: int) -> list[list[Step]]:
+    """`decode_batch` of one thread."""
     def written(each: Request) -> Iterator[Step]:
         arguments = (each.timbre, each.emotion, each.text, each.length, each.seed, each.sampling)
-        stepper = _stepper(model, each.text)
+        stepper = _stepper(model, each.text, number)
         if stepper is None:
             return _timed(torch_steps(model, *arguments))
         return stepper.decode(model, *arguments, ahead=model.config.max_codes)
@@ -120,12 +130,12 @@ def use_bytes(model: TextToCodes, wanted: bool = True) -> None:
 
 
 _in_bytes: weakref.WeakSet[TextToCodes] = weakref.WeakSet()
-_steppers: weakref.WeakKeyDictionary[TextToCodes, Stepper] = weakref.WeakKeyDictionary()
+_steppers: weakref.WeakKeyDictionary[TextToCodes, list[Stepper]] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 
 
-def _stepper(model: TextToCodes, text: Tensor) -> Stepper | None:
-    """What decodes with the model as it is now; None where torch has to."""
+def _stepper(model: TextToCodes, text: Tensor, number: int = 0) -> Stepper | None:
+    """What decodes with the model as it is now, one of several with the same weights; None where torch has to."""
     weight = model.mel_head.weight
     if text.is_cuda or weight.device.type != "cpu" or weight.dtype != torch.float32 or model.training:
         return None
@@ -135,10 +145,12 @@ def _stepper(model: TextToCodes, text: Tensor) -> Stepper | None:
 
     with _making:
         found = _steppers.get(model)
-        kept = None if found is None else (found.weights.rounded, found.weights.stamp)
+        kept = None if found is None else (found[0].weights.rounded, found[0].weights.stamp)
         if found is None or kept != (model in _in_bytes, stamp_of(model)):
-            found = _steppers[model] = Stepper(Weights(model, model in _in_bytes))
-        return found
+            found = _steppers[model] = [Stepper(Weights(model, model in _in_bytes))]
+        while len(found) <= number:
+            found.append(Stepper(found[0].weights))
+        return found[number]
 
 
 def _timed(steps: Iterator[Step]) -> Iterator[Step]:

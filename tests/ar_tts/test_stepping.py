@@ -81,6 +81,11 @@ def alone(weights: Weights, model: TextToCodes, asked: Request) -> list[Step]:
 # ---- the same as torch ----
 
 
+def requests_of(model: TextToCodes) -> int:
+    """How many are being decoded."""
+    return sum(stepper.requests for stepper in decoding._steppers[model])
+
+
 @pytest.mark.parametrize("asked", [
     request(), request(1, 70), request(2, 30, 40), request(3, 20, sampling=Sampling(1.0, 1.0, 0, 0.5, 4)),
     request(4, 40, 200, sampling=Sampling(0.7, 0.3, 5, 0.0, 50))], ids=range(5))
@@ -208,7 +213,8 @@ def test_threads_share_steps_and_get_their_own(model: TextToCodes, weights: Weig
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda one: list(decode(model, *arguments(one))), asked))  # type: ignore[arg-type]
     assert found == [alone(weights, model, one) for one in asked] == decode_batch(model, asked)
-    assert decoding._steppers[model].requests == 0
+    assert found == decode_batch(model, asked, threads=3) and decode_batch(model, []) == []
+    assert requests_of(model) == 0
 
 
 def test_nobody_is_far_ahead_of_what_is_wanted(model: TextToCodes, weights: Weights) -> None:
@@ -332,9 +338,9 @@ def test_speech_that_nobody_hears_to_its_end_leaves() -> None:
     speech = [engine.stream("One, two, three, four, five, six, seven.", seed=seed) for seed in range(3)]
     for each in speech:
         next(each)
-    assert decoding._steppers[model].requests == 3
+    assert requests_of(model) == 3
     heard = np.concatenate(list(speech.pop()))
-    assert len(heard) and decoding._steppers[model].requests == 2
+    assert len(heard) and requests_of(model) == 2
     for each in speech:
         each.close()
-    assert decoding._steppers[model].requests == 0
+    assert requests_of(model) == 0
