@@ -30,8 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--into", metavar="FILE", help="a page between whose marks the table goes, too")
+    parser.add_argument("--words", type=int, default=0, metavar="N",
+                        help="judge the words of N held-out texts as well, with and without 8 bits (emovoice[judges])")
     chosen = parser.parse_args(arguments)
-    shown = table(measure(chosen.model, chosen.rounds))
+    shown = table(measure(chosen.model, chosen.rounds, chosen.words))
     print(shown)
     if chosen.into:
         from emovoice.writing import put_between
@@ -40,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def measure(model: str, rounds: int) -> dict[str, Any]:
-    """Codes a second of every way, what they read from memory, and what 8 bits change."""
+def measure(model: str, rounds: int, words: int = 0) -> dict[str, Any]:
+    """Codes a second of every way, what they read from memory, and what 8 bits change, also of so many texts' words."""
     import torch
 
     from ar_tts import decoding
@@ -71,7 +73,7 @@ def measure(model: str, rounds: int) -> dict[str, Any]:
     ways[f"compiled, a thread a core, {max(BATCHES)}"] = batch(t2s, max(BATCHES), os.cpu_count() or 1)
     found = {"transformers": {"cpu": plain_transformers(engine, rounds)}} | _turns(ways, rounds)
     sizes = {name: _bytes(t2s, in_bytes) for name, in_bytes in (("compiled", False), ("8 bits", True))}
-    agreement = _agreement(t2s, texts)
+    agreement = _agreement(t2s, texts) | ({"words": words, "lost": _words_lost(engine, words)} if words else {})
     torch.set_num_threads(threads)
     return {"model": model, "ways": found, "bytes": sizes, "memory_speed": memory_speed(), **agreement,
             "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
@@ -106,7 +108,30 @@ def table(found: dict[str, Any]) -> str:
               f" {found['length']:+.1%} longer.", "",
               f"`{found['model']}`; {machine['processor']}, {machine['cores']} cores under a load of"
               f" {machine['load'][0]} to {machine['load'][1]}, one thread; torch {machine['torch']}."]
+    if "lost" in found:
+        full, rounded = found["lost"]
+        lines[-2:-2] = ["", f"Of the words of {found['words']} held-out texts the recogniser loses {rounded:.1%} with 8"
+                            f" bits, {full:.1%} without."]
     return "\n".join(lines) + "\n"
+
+
+def _words_lost(engine: Any, count: int) -> tuple[float, float]:
+    """Word error rates of held-out texts in the default voice, as the weights are and with 8 bits each."""
+    from emovoice.evaluation.judges import Recogniser
+    from emovoice.evaluation.material import held_out_texts
+    from emovoice.evaluation.words import errors, words
+
+    recogniser, rates = Recogniser(), []
+    for in_bytes in (False, True):
+        engine.pipeline.prepare(in_bytes)
+        wrong = total = 0
+        for text in held_out_texts(count):
+            spoken = engine.synthesize(text)
+            wrong += errors(words(text), words(recogniser.hear(spoken.samples, spoken.rate)))
+            total += len(words(text))
+        rates.append(wrong / total)
+    engine.pipeline.prepare(False)
+    return rates[0], rates[1]
 
 
 def _request(engine: Any, text: str) -> Any:
