@@ -72,7 +72,8 @@ class Pool:
                 yield done.result()
         except BrokenProcessPool as error:
             raise ModelError("a worker died, perhaps for want of memory", field="workers", value=self._workers,
-                             remedy="Run again with fewer --workers; finished takes are kept.") from error
+                             remedy="Run again with fewer --workers; finished takes are kept. In a script, call it"
+                                    " under if __name__ == '__main__'.") from error
 
     def close(self) -> None:
         self._here.close()
