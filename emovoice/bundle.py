@@ -32,11 +32,12 @@ from emovoice.emotion.space import EmotionSpace
 from emovoice.encoder.reference import ReferenceConfig, ReferenceEncoder
 from emovoice.encoder.tokenizer import MEL_HOP, SemanticTokenizer, TokenizerConfig
 from emovoice.errors import ModelError
+from emovoice.models import SHIPPED
 from emovoice.torchaudio_shim import install
 from vocoders.mel import LogMel
 from vocoders.vocos import Vocoder, VocosConfig
 
-EMBEDDED = ("mini", "debug")
+EMBEDDED = SHIPPED
 _T = TypeVar("_T")
 
 

@@ -10,6 +10,9 @@ VARIABLE = "EMOVOICE_MODEL"
 EMBEDDED = "mini"
 """The default where the variable is not set, or empty."""
 
+SHIPPED = (EMBEDDED, "debug")
+"""Small models that come with the package."""
+
 
 def chosen_model(model: str | None = None) -> str:
     """`model`; for None the one that the environment names now, or the embedded one."""

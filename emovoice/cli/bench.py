@@ -39,7 +39,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("what", nargs="?", choices=("speech", "long", "serve"), help="what to measure")
     parser.add_argument("--clients", default="1,2,4,8", metavar="A,B", help="serve: how many (default: 1,2,4,8)")
     parser.add_argument("--requests", type=int, default=3, metavar="N", help="serve: of each client (default: 3)")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="serve: threads that compute (default: 1)")
+    parser.add_argument("--workers", type=int, metavar="N", help="serve: threads that compute (default: as of serve)")
     parser.add_argument("--seconds", default="1,3,10,30", metavar="A,B", help="speech: lengths (default: 1,3,10,30)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="speech: times each (default: 3)")
     parser.add_argument("--minutes", default="0.5,1,2,5,10", metavar="A,B", help="long: lengths (default: %(default)s)")
@@ -98,11 +98,13 @@ def _serve(args: argparse.Namespace) -> tuple[str, dict[str, Any], tuple[str, st
     clients = [int(number) for number in _numbers(args.clients, "clients", 64)]
     _check_count(args.requests, "requests")
     from emovoice.serve import bench
+    from emovoice.serve.settings import usual_workers
 
-    with bench.served(args.model, args.device, args.workers) as url:
+    workers = usual_workers(args.model, args.device) if args.workers is None else args.workers
+    with bench.served(args.model, args.device, workers) as url:
         rounds = list(bench.measure(url, clients, args.requests))
-    record = {"model": args.model, "workers": args.workers, "rounds": bench.record(rounds)}
-    return bench.table(rounds, args.model, args.workers), record, bench.MARKS
+    record = {"model": args.model, "workers": workers, "rounds": bench.record(rounds)}
+    return bench.table(rounds, args.model, workers), record, bench.MARKS
 
 
 def _speech(args: argparse.Namespace) -> tuple[str, dict[str, Any], tuple[str, str]]:

@@ -50,7 +50,8 @@ def add_server_options(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=port, metavar="N", help=f"0 takes a free one (default: {port})")
     output.add_model_options(parser)
-    parser.add_argument("--workers", type=int, metavar="N", help="threads that compute (default: 1)")
+    parser.add_argument("--workers", type=int, metavar="N",
+                        help="threads that compute (default: a core each, at most 4; 1 for large models or a GPU)")
     parser.add_argument("--voices", metavar="DIR", help="where uploaded voices are kept")
     parser.add_argument("--no-watermark", action="store_true", help="no inaudible mark; the metadata stays")
     parser.add_argument("--limit", action="append", default=[], metavar="NAME=N", help="see docs/server.md; repeatable")
@@ -80,7 +81,7 @@ def settings_of(args: argparse.Namespace, found: tuple[str, ...] = ()) -> Settin
     """Settings from the options. Raises InputError for a limit that does not exist or is no positive number."""
     from pathlib import Path
 
-    from emovoice.serve.settings import Settings, default_voices_dir
+    from emovoice.serve.settings import Settings, default_voices_dir, usual_workers
 
     return Settings(
         model=args.model,
@@ -90,15 +91,15 @@ def settings_of(args: argparse.Namespace, found: tuple[str, ...] = ()) -> Settin
         tokens=found,
         voices_dir=Path(args.voices) if args.voices else default_voices_dir(),
         watermark=not args.no_watermark,
-        limits=_limits(args.limit, args.workers),
+        limits=_limits(args.limit, args.workers, usual_workers(args.model, args.device)),
     )
 
 
-def _limits(given: list[str], workers: int | None) -> ServeLimits:
+def _limits(given: list[str], workers: int | None, usual: int) -> ServeLimits:
     from emovoice.serve.settings import ServeLimits
 
     kinds = {field.name: type(getattr(ServeLimits(), field.name)) for field in fields(ServeLimits)}
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"workers": usual}
     for text in [*given, *([f"workers={workers}"] if workers is not None else [])]:
         name, _, value = text.partition("=")
         remedy = f"Known are {', '.join(kinds)}; write NAME=NUMBER."

@@ -96,6 +96,7 @@ class Batcher:
         slots: jobs that one worker advances in turn.
         queue: jobs that may wait beside those.
         advance: makes the next step of several jobs; yields an outcome for each, in their order.
+        begin: what each worker does first, in its thread.
     """
 
     def __init__(
@@ -104,9 +105,10 @@ class Batcher:
         slots: int = 4,
         queue: int = 32,
         advance: Callable[[Sequence[Iterator[Any]]], Iterator[Outcome]] = advance_each,
+        begin: Callable[[], Any] = lambda: None,
     ) -> None:
         self.workers, self.slots, self.queue = workers, slots, queue
-        self._advance = advance
+        self._advance, self._first = advance, begin
         self._waiting: deque[Job] = deque()
         self._active = 0
         self._closing = False
@@ -167,6 +169,7 @@ class Batcher:
         return min(LONGEST_RETRY_S, max(1, math.ceil(ahead * self._mean_s / self.workers)))
 
     def _work(self) -> None:
+        self._first()
         held: list[Job] = []
         while True:
             taken = self._take(self.slots - len(held), wait=not held)

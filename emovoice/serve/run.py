@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,16 @@ class ImpatientProtocol(H11Protocol):
 
 def load_engine(settings: Settings) -> Engine:
     """The engine with the server's limits, warm: it has spoken once, so that the first client does not wait."""
+    import torch
+
     from emovoice import watermark
     from emovoice.engine import Engine
     from emovoice.limits import Limits
     from emovoice.pipelines import VectorPipeline
 
     limits = settings.limits
+    if settings.device == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // limits.workers))  # before there are any workers
     taken = Limits(limits.text_chars, limits.reference_s, limits.reference_bytes, limits.convert_s)
     engine = Engine(settings.model, settings.device, limits=taken)
     if isinstance(engine.pipeline, VectorPipeline):

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import torch
+
 from emovoice.engine import Engine
 from emovoice.serve import failures, work
 from emovoice.serve.batching import Batcher, Closed, Full, Job, TooLate
@@ -34,7 +36,8 @@ class Service:
         limits = settings.limits
         self.engine, self.settings, self.limits = engine, settings, limits
         self.model = engine.pipeline.name
-        self.batcher = Batcher(limits.workers, limits.slots, limits.queue)
+        # a thread learns how many cores it may use when it asks; oneDNN does not ask
+        self.batcher = Batcher(limits.workers, limits.slots, limits.queue, begin=torch.get_num_threads)
         self.voices = VoiceStore(settings.voices_dir, limits.voices, limits.voices_bytes)
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.batcher.active)
         self.started = int(time.time())

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emovoice.models import SHIPPED, chosen_model
+
 MIB = 2**20
 
 
@@ -47,6 +49,12 @@ class ServeLimits:
     connections: int = 256
     voices: int = 100
     voices_bytes: int = 64 * MIB
+
+
+def usual_workers(model: str | None, device: str) -> int:
+    """A worker for each core, at most four, where a small model computes on a processor: a request of its own keeps a
+    core busier than a share of one. Large models use all cores for one request."""
+    return min(os.cpu_count() or 1, 4) if device == "cpu" and chosen_model(model) in SHIPPED else 1
 
 
 @dataclass(frozen=True)

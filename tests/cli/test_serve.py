@@ -35,6 +35,13 @@ def test_limits_by_name() -> None:
     assert serve.settings_of(parsed("--limit", "queue=0")).limits.queue == 0
 
 
+def test_small_models_get_a_worker_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert serve.settings_of(parsed("--model", "debug")).limits.workers == 3
+    assert serve.settings_of(parsed("--model", "indextts-2")).limits.workers == 1
+    assert serve.settings_of(parsed("--device", "cuda")).limits.workers == 1
+
+
 @pytest.mark.parametrize(
     "limit",
     ["x=1", "queue", "queue=", "queue=ten", "text_chars=0", "compute_s=inf", "compute_s=nan", "slots=-1", "queue=1.5"],
@@ -70,7 +77,7 @@ def test_figures_go_between_their_lines(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(bench, "measure", lambda *_: iter(rounds))
     page = tmp_path / "page.md"
     page.write_text(f"# Before\n{bench.MARKS[0]}\nold\n{bench.MARKS[1]}\nAfter\n")
-    assert cli.main(["bench", "serve", "--model", "debug", "--into", str(page), "--json"]) == 0
+    assert cli.main(["bench", "serve", "--model", "debug", "--workers", "1", "--into", str(page), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rounds"][1]["failures"] == 1
     text = page.read_text()
     assert text.startswith("# Before\n") and text.endswith(f"{bench.MARKS[1]}\nAfter\n") and "old" not in text
