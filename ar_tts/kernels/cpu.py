@@ -140,6 +140,7 @@ def _gather(keys: np.ndarray, tops: np.ndarray, bound: int, lanes: np.ndarray, i
 def sample_arrays(logits: np.ndarray, whole: np.ndarray, real: np.ndarray, counts: np.ndarray, allowed: np.ndarray,
             scores: np.ndarray, bits: np.ndarray, keys: np.ndarray, tops: np.ndarray, lanes: np.ndarray,
             ids: np.ndarray, short: np.ndarray, odds: np.ndarray) -> None:
+    """`sample` on plain arrays, for other compiled code: logits (R, N), then the arrays of `State.arrays`, in place."""
     size, width, padded = logits.shape[1], len(tops), len(keys)
     for r in range(logits.shape[0]):
         row, settings = whole[r], real[r]
