@@ -4,8 +4,8 @@ Shapes: B batch, T positions, C width, H heads.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +25,27 @@ class Conv1D(nn.Module):
         return x @ self.weight + self.bias
 
 
+class Memory(Protocol):
+    """Keys and values of positions that were computed before."""
+
+    def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in those of the new positions (B, H, T, C / H) -> those of all that can be seen (B, H, S, C / H)."""
+
+    def mask(self, rows: int) -> Tensor | None:
+        """What each of `rows` new positions may see, (B or 1, 1, rows, S); None: all that there is, up to itself."""
+
+    def went_on(self, rows: int) -> None:
+        """Every layer has taken in `rows` new positions."""
+
+
 @dataclass
 class Cache:
-    """Keys and values of every layer, (layers, B, H, limit, C / H); `length` positions are filled.
-
-    `keep` (B, limit) is False on padding that nothing may attend to; None where there is none.
-    """
+    """All rows at the same place: keys and values (layers, B, H, limit, C / H), of which `length` positions are
+    filled."""
 
     keys: Tensor
     values: Tensor
     length: int = 0
-    keep: Tensor | None = None
 
     @classmethod
     def empty(cls, layers: int, batch: int, heads: int, limit: int, head_dim: int, like: Tensor) -> Cache:
@@ -43,30 +53,22 @@ class Cache:
         shape = (layers, batch, heads, limit, head_dim)
         return cls(like.new_empty(shape), like.new_empty(shape))  # memory that is never written is never committed
 
-    def repeated(self, times: int) -> Cache:
-        """Every row `times` times, one after another."""
-        if times == 1:
-            return self
-        layers, batch, heads, limit, head_dim = self.keys.shape
-        other = Cache.empty(layers, batch * times, heads, limit, head_dim, self.keys)
-        for new, old in ((other.keys, self.keys), (other.values, self.values)):
-            new[:, :, :, : self.length] = old[:, :, :, : self.length].repeat_interleave(times, 1)
-        other.length = self.length
-        other.keep = None if self.keep is None else self.keep.repeat_interleave(times, 0)
-        return other
+    def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Memory`."""
+        end = self.length + keys.shape[2]
+        self.keys[layer, :, :, self.length : end], self.values[layer, :, :, self.length : end] = keys, values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
-    def copy(self, moves: Sequence[tuple[int, int, int]]) -> None:
-        """(to, from, start): row `to` becomes row `from` in the positions from `start` on. All moves happen at once."""
-        for all_rows in (self.keys, self.values):
-            taken = [all_rows[:, source, :, start : self.length].clone() for _, source, start in moves]
-            for (target, _, start), rows in zip(moves, taken, strict=True):
-                all_rows[:, target, :, start : self.length] = rows
+    def mask(self, rows: int) -> Tensor | None:
+        """See `Memory`."""
+        if self.length == 0 or rows == 1:
+            return None
+        at = torch.arange(self.length + rows, device=self.keys.device)
+        return (at <= at[-rows:, None])[None, None]
 
-    def select(self, rows: Sequence[int]) -> None:
-        """Only these rows, in this order, from now on. `rows` ascend, so that few have to move."""
-        self.copy([(target, source, 0) for target, source in enumerate(rows) if target != source])
-        self.keys, self.values = self.keys[:, : len(rows)], self.values[:, : len(rows)]
-        self.keep = None if self.keep is None else self.keep[list(rows)]
+    def went_on(self, rows: int) -> None:
+        """See `Memory`."""
+        self.length += rows
 
 
 class Attention(nn.Module):
@@ -78,20 +80,14 @@ class Attention(nn.Module):
         self.c_attn = Conv1D(dim, 3 * dim)
         self.c_proj = Conv1D(dim, dim)
 
-    def forward(self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Memory | None, layer: int, mask: Tensor | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C). With a cache, x are the positions after those it holds; `mask` (B, 1, T, S) over all
         S positions replaces the causal mask."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.c_attn(x).chunk(3, -1))
-        causal = True
         if cache is not None:
-            start, end = cache.length, cache.length + x.shape[1]
-            cache.keys[layer, :, :, start:end], cache.values[layer, :, :, start:end] = k, v
-            k, v = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]
-            causal = start == 0
-            if not causal and x.shape[1] != 1:
-                raise ValueError("a filled cache is continued one position at a time")
+            k, v = cache.put(layer, k, v)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal and mask is None)
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=mask is None and x.shape[1] > 1)
         return self.c_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -119,7 +115,7 @@ class Block(nn.Module):
         self.mlp = MLP(dim)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Memory | None, layer: int, mask: Tensor | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
         x = x + self.drop(self.attn(self.ln_1(x), cache, layer, mask))
         return x + self.drop(self.mlp(self.ln_2(x)))
@@ -136,19 +132,20 @@ class GPT(nn.Module):
         self.h = nn.ModuleList(Block(dim, heads, dropout) for _ in range(layers))
         self.ln_f = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, cache: Cache | None = None, keep: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: Memory | None = None, keep: Tensor | None = None) -> Tensor:
         """(B, T, C) embeddings -> (B, T, C) hidden states; a given cache is filled further.
 
-        `keep` (B, T) is False on padding that nothing may attend to, without a cache; a cache brings its own.
+        `keep` (B, T), without a cache, is False on padding that nothing may attend to.
         """
         rows = x.shape[1]
         if cache is not None:
-            keep = None if cache.keep is None else cache.keep[:, : cache.length + rows]
-        mask = None if keep is None else _causal(keep, rows)
+            mask = cache.mask(rows)
+        else:
+            mask = None if keep is None else _causal(keep)
         for layer, block in enumerate(self.h):
             x = block(x, cache, layer, mask)
         if cache is not None:
-            cache.length += rows
+            cache.went_on(rows)
         return self.ln_f(x)
 
     def new_cache(self, batch: int, limit: int) -> Cache:
@@ -157,8 +154,7 @@ class GPT(nn.Module):
         return Cache.empty(len(self.h), batch, self.heads, limit, weight.shape[0] // self.heads, weight)
 
 
-def _causal(keep: Tensor, rows: int) -> Tensor:
-    """(B, S) -> (B, 1, rows, S) for the last `rows` of S positions; each sees itself: no softmax may be empty."""
+def _causal(keep: Tensor) -> Tensor:
+    """(B, T) -> (B, 1, T, T); each position sees itself: no softmax may be empty."""
     at = torch.arange(keep.shape[1], device=keep.device)
-    own = at[-rows:, None]
-    return (((at <= own) & keep[:, None]) | (at == own))[:, None]
+    return (((at <= at[:, None]) & keep[:, None]) | (at == at[:, None]))[:, None]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ar_tts.gpt import GPT, Cache
+from ar_tts.gpt import GPT, Memory
 from ar_tts.reader import Reader, ReaderConfig
 
 SLOTS = 2
@@ -110,7 +110,7 @@ class TextToCodes(nn.Module):
         """Codes (B, K) at positions start.. -> (B, K, C)."""
         return self.mel_embedding(codes) + self.mel_pos_embedding.emb.weight[start : start + codes.shape[1]]
 
-    def hidden(self, rows: Tensor, cache: Cache | None = None, keep: Tensor | None = None) -> Tensor:
+    def hidden(self, rows: Tensor, cache: Memory | None = None, keep: Tensor | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C) after both norms (the published stack has two in series)."""
         return self.final_norm(self.gpt(rows, cache, keep))
 

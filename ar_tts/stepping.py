@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ar_tts.kernels import State, steps
+from ar_tts.kernels import State, products, steps
 from ar_tts.model import TextToCodes
 from ar_tts.reading import Draws, Sampling, Step, broken
 
@@ -27,7 +27,7 @@ _ALIGNED = 64
 
 
 class Weights:
-    """The decoder's numbers in the layout of kernels/steps.py; `stamp` says of which state of the model."""
+    """The decoder's numbers in the layout of the kernels; `stamp` says of which state of the model."""
 
     def __init__(self, model: TextToCodes, rounded: bool = False) -> None:
         """rounded: 8 bits a weight instead of those it has."""
@@ -71,7 +71,7 @@ class Weights:
         """Layers of one input side by side, each cut or filled up to its width."""
         pairs = [_affine(layer) for layer in layers]
         widths = widths or [len(bias) for _, bias in pairs]
-        inputs, outputs = len(pairs[0][0]), -(-sum(widths) // steps.PANEL) * steps.PANEL
+        inputs, outputs = len(pairs[0][0]), -(-sum(widths) // products.PANEL) * products.PANEL
         weight, bias = np.zeros((inputs, outputs), np.float32), np.zeros(outputs, np.float32)
         start = 0
         for (w, b), width in zip(pairs, widths, strict=True):
@@ -79,7 +79,7 @@ class Weights:
             weight[:, start : start + used], bias[start : start + used] = w[:, :used], b[:used]
             start += width
         kind, stored, scale = _stored(weight, self.rounded)
-        panels = stored.reshape(inputs, -1, steps.PANEL).transpose(1, 0, 2)
+        panels = stored.reshape(inputs, -1, products.PANEL).transpose(1, 0, 2)
         held = _aligned(panels)
         self._held.append(held)
         return kind, held.ctypes.data, inputs, outputs, self._vector(bias), self._vector(scale)
@@ -93,12 +93,12 @@ class Stepper:
         # One that may be taken again: iterators may be closed by the garbage collector in the middle of a step.
         self._lock = threading.RLock()
         self._requests: list[_Request] = []
-        self._most = 8 if steps.supports("avx512f") else 2
+        self._most = 8 if products.supports("avx512f") else 2
         dim = weights.config.dim
         self._x, self._near = (np.zeros((_PROMPT, dim), np.float32) for _ in range(2))
         self._qkv, self._wide = (np.zeros((_PROMPT, n * dim), np.float32) for n in (3, 4))
-        self._logits = np.zeros((_MOST, weights.outer[2][steps.OUTPUTS]), np.float32)
-        self._scores = np.empty(steps.BLOCK, np.float32)
+        self._logits = np.zeros((_MOST, weights.outer[2][products.OUTPUTS]), np.float32)
+        self._scores = np.empty(products.BLOCK, np.float32)
         self._room = _Room(4, weights)
         self._free = [*range(4)]
 
@@ -216,10 +216,10 @@ class _Request:
         seen = reader.window(text, at)
         where = reader.window_in(seen) + row + reader.pace.bias
         self.prompt = _numpy(model.prefix(row, text, torch.tensor([length]))[0])
-        blocks = -(-(len(self.prompt) + config.max_codes) // steps.BLOCK)
-        self.positions = blocks * steps.BLOCK
+        blocks = -(-(len(self.prompt) + config.max_codes) // products.BLOCK)
+        self.positions = blocks * products.BLOCK
         # Memory that is never written is never committed: no need to begin small and grow.
-        self.cache = np.empty((blocks, config.layers, 2 * config.dim, steps.BLOCK), np.float32)
+        self.cache = np.empty((blocks, config.layers, 2 * config.dim, products.BLOCK), np.float32)
         told, thresholds = reader.window_out(seen)[0], self.draws.thresholds(symbols + 1)
         self._held = _numpy(where[0]), _numpy(told), self.cache, thresholds
         columns = {steps.LENGTH: len(self.prompt), steps.CODE: config.start_code, steps.ASKED: length,
@@ -269,13 +269,13 @@ def _stored(weight: np.ndarray, rounded: bool) -> tuple[int, np.ndarray, np.ndar
     """How to keep (in, out): kind, numbers, scales (out,) of bytes. Half precision only where nothing is lost."""
     if rounded:
         scale = np.maximum(np.abs(weight).max(0), np.float32(1e-12)) / np.float32(127)
-        return steps.BYTE, np.rint(weight / scale).astype(np.int8), scale
+        return products.BYTE, np.rint(weight / scale).astype(np.int8), scale
     none = np.zeros(0, np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         half = weight.astype(np.float16)
-    if steps.supports("f16c") and np.array_equal(half.astype(np.float32), weight, equal_nan=True):
-        return steps.HALF, half, none
-    return steps.SINGLE, weight, none
+    if products.supports("f16c") and np.array_equal(half.astype(np.float32), weight, equal_nan=True):
+        return products.HALF, half, none
+    return products.SINGLE, weight, none
 
 
 def _aligned(panels: np.ndarray) -> np.ndarray:

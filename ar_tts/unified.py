@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ar_tts.conformer import Conformer
-from ar_tts.gpt import GPT, Cache
+from ar_tts.gpt import GPT, Memory
 from ar_tts.model import SLOTS, LearnedPositions
 from ar_tts.perceiver import Perceiver
 
@@ -202,7 +202,7 @@ class UnifiedVoice(nn.Module, ABC):
         """Codes (B, K), the first of which stands at `position` -> (B, K, C)."""
         return self.mel_embedding(codes) + self.mel_pos_embedding.emb.weight[position : position + codes.shape[1]]
 
-    def hidden(self, rows: Tensor, cache: Cache | None = None) -> Tensor:
+    def hidden(self, rows: Tensor, cache: Memory | None = None) -> Tensor:
         """(B, R, C) -> (B, R, C) after the two norms that stand in series."""
         return self.final_norm(self.gpt(rows, cache))
 

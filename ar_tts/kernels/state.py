@@ -102,6 +102,16 @@ class State:
             part[chosen] for part in (self.whole, self.real, self.counts, self.allowed))
         self._arrays = None
 
+    def first(self, rows: int) -> State:
+        """The first rows, in the same memory."""
+        return State(self.whole[:rows], self.real[:rows], self.counts[:rows], self.allowed[:rows])
+
+    def take(self, row: int, other: State) -> None:
+        """Row `row` becomes the one row of another state."""
+        for mine, theirs in ((self.whole, other.whole), (self.real, other.real), (self.counts, other.counts),
+                             (self.allowed, other.allowed)):
+            mine[row] = theirs[0]
+
     def arrays(self) -> tuple[np.ndarray, ...]:
         """The four parts as numpy arrays on the same memory, for a state on the CPU, and room to work in: scores, their
         bits, keys, the largest keys of lanes, numbers of lanes, and ids, keys and odds of a short list.

@@ -5,38 +5,46 @@ threads run: all blocks on what each request wrote last, how its pointer moves, 
 ar_tts.decoding.torch_steps with the modules it calls.
 
 A weight is read once for all requests, and no request changes what another computes, not in the last bit: every sum
-runs over one request's numbers in one order, whatever stands beside it. The products are written as vector code for
-that reason; a compiler that is free to reorder sums is not asked. Weights lie in panels of 32 outputs, in half
-precision where that loses nothing: reading them is what a step waits for.
+runs over one request's numbers in one order, whatever stands beside it (products.py).
 
 The cache of a request is (blocks of 64 positions, layers, H, 2, 64 D): keys as (D, 64), so that one query meets 64 of
 them at once, and values as (64, D).
 
-Numba does not notice when functions of cpu.py or arithmetic.py change that are compiled into these: touch this file.
+Numba does not notice when functions of products.py, cpu.py or arithmetic.py change that are compiled into these: touch
+this file.
 
 Shapes: B requests in a call, R that there is room for, C width, H heads, D = C / H, L text, S positions of a request.
 """
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ar_tts.kernels.cpu import sample_arrays
+from ar_tts.kernels.products import (
+    BIAS,
+    BLOCK,
+    OUTPUTS,
+    PANEL,
+    VECTOR,
+    address,
+    compiled,
+    from_bits,
+    mix_1,
+    mix_2,
+    mix_3,
+    peek,
+    peek_double,
+    poke,
+    product,
+    score_block,
+)
 from ar_tts.kernels.state import DONE, FINE, FLAW, TOKEN
 
-PANEL, BLOCK, VECTOR = 32, 64, 16
-"""Outputs of a panel of weights, positions of a block of keys, floats of a vector; widths are multiples of the last."""
-SINGLE, HALF, BYTE = range(3)
-"""How the weights of a product are stored; bytes have a scale an output."""
-SIZES = {SINGLE: 4, HALF: 2, BYTE: 1}
 (WHERE, TOLD, CACHE, THRESHOLDS, LENGTH, STEP, CODE, PITCH, LEVEL, POINTER, DWELL, TURN, ASKED, SYMBOLS, TEXT,
  DWELL_LIMIT, LAST, MADE, STATE) = range(19)
 """Columns of a request. Addresses: of float32 (L, C) twice, of its cache, and of float64 (L,). LENGTH positions of the
@@ -44,8 +52,6 @@ cache are filled, STEP codes were written; the last of them, and where it stands
 SYMBOLS of its text are not padding; TEXT is L; LAST is the most steps. Results: MADE steps in this call, and STATE."""
 GOING, ENDED, BROKEN = range(3)
 """What STATE says; BROKEN where a score is NaN."""
-KIND, WEIGHTS, INPUTS, OUTPUTS, BIAS, SCALE = range(6)
-"""Columns of a product: its weights' address; OUTPUTS, padded to panels; where in the vectors bias and scales begin."""
 CODES_AT, STEPS_AT, PITCH_AT, LEVEL_AT, DWELL_AT, PACE_AT = range(6)
 """Where in the embeddings each table begins."""
 MOVES = 4
@@ -59,207 +65,10 @@ _GELU_A, _GELU_B = np.float32(-2 * math.sqrt(2 / math.pi)), np.float32(0.044715)
 _ROOT_HALF = math.sqrt(0.5)
 
 
-def _compiled(function: Callable[..., Any]) -> Any:
-    """With the result on disk where there is a place for it. Products and sums may be fused, but not reordered."""
-    try:
-        return numba.njit(function, cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-    except RuntimeError:
-        return numba.njit(function, nogil=True, error_model="numpy", fastmath={"contract"})
-
-
-def supports(feature: str) -> bool:
-    """Whether compiled code may use this of the processor."""
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES is not None:  # told to compile for another one
-        return f"+{feature}" in (numba.config.CPU_FEATURES or "")
-    return bool(binding.get_host_cpu_features().get(feature, False))
-
-
-# ---- vectors ----
-
-
-@intrinsic  # type: ignore[misc]
-def _address(typing: Any, array: Any) -> Any:
-    """Of an array's first number."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        made = context.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.ptrtoint(made.data, ir.IntType(64))
-
-    return types.int64(array), build
-
-
-@intrinsic  # type: ignore[misc]
-def _poke(typing: Any, address: Any, value: Any) -> Any:
-    """Write a float32."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.store(arguments[1], builder.inttoptr(arguments[0], ir.FloatType().as_pointer()), align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.float32), build
-
-
-@intrinsic  # type: ignore[misc]
-def _peek(typing: Any, address: Any) -> Any:
-    """Read a float32."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.inttoptr(arguments[0], ir.FloatType().as_pointer()), align=4)
-
-    return types.float32(types.int64), build
-
-
-@intrinsic  # type: ignore[misc]
-def _peek_double(typing: Any, address: Any) -> Any:
-    """Read a float64."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.load(builder.inttoptr(arguments[0], ir.DoubleType().as_pointer()), align=8)
-
-    return types.float64(types.int64), build
-
-
-@intrinsic  # type: ignore[misc]
-def _from_bits(typing: Any, bits: Any) -> Any:
-    """The float32 with these bits."""
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), build
-
-
-def _tile(rows: int, vectors: int, kind: int, adds: bool) -> Any:
-    """y (rows, 16 vectors) = or += x (rows, count) @ w (count, 16 vectors), with the sums in registers.
-
-    Made for addresses, and strides in bytes. Each output is one chain of fused products in the order of the inputs,
-    and so the same for any number of rows. Bytes are multiplied by their scales at the end.
-    """
-
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x, x_stride, w, w_stride, count, y, y_stride, scales = arguments
-        whole, single = ir.IntType(64), ir.FloatType()
-        vector = ir.VectorType(single, VECTOR)
-        fused = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{VECTOR}f32")
-
-        def at(address: Any, kind: Any, index: Any, stride: Any) -> Any:
-            moved = builder.add(address, builder.mul(index, stride))
-            return builder.inttoptr(moved, kind.as_pointer())
-
-        def number(n: int) -> Any:
-            return ir.Constant(whole, n)
-
-        def weights(index: Any, part: int) -> Any:
-            stored = {SINGLE: single, HALF: ir.HalfType(), BYTE: ir.IntType(8)}[kind]
-            of = ir.VectorType(stored, VECTOR)
-            start = builder.add(w, number(part * VECTOR * SIZES[kind]))
-            loaded = builder.load(at(start, of, index, w_stride), align=SIZES[kind])
-            if kind == HALF:
-                return builder.fpext(loaded, vector)
-            return builder.sitofp(loaded, vector) if kind == BYTE else loaded
-
-        def of_y(row: int, part: int) -> Any:
-            return at(builder.add(y, number(part * VECTOR * 4)), vector, number(row), y_stride)
-
-        nothing = ir.Constant(vector, None)
-        places = [(row, part) for row in range(rows) for part in range(vectors)]
-        starts = [builder.load(of_y(*place), align=4) if adds and kind != BYTE else nothing for place in places]
-        inputs = [builder.add(x, builder.mul(number(row), x_stride)) for row in range(rows)]
-        before, loop = builder.block, builder.append_basic_block("products")
-        after = builder.append_basic_block("after")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        index = builder.phi(whole)
-        index.add_incoming(number(0), before)
-        sums = [builder.phi(vector) for _ in places]
-        found = []
-        read = [weights(index, part) for part in range(vectors)]
-        for row in range(rows):
-            one = builder.load(at(inputs[row], single, index, number(4)), align=4)
-            first = builder.insert_element(ir.Constant(vector, ir.Undefined), one, ir.Constant(ir.IntType(32), 0))
-            spread = builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), VECTOR), None))
-            found += [builder.call(fused, [spread, read[part], sums[row * vectors + part]]) for part in range(vectors)]
-        for phi, start, end in zip(sums, starts, found, strict=True):
-            phi.add_incoming(start, before)
-            phi.add_incoming(end, loop)
-        following = builder.add(index, number(1))
-        index.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
-        builder.position_at_end(after)
-        for (row, part), end in zip(places, found, strict=True):
-            target = of_y(row, part)
-            if kind == BYTE:
-                scale = builder.load(at(scales, vector, number(part), number(4 * VECTOR)), align=4)
-                end = builder.call(fused, [end, scale, builder.load(target, align=4) if adds else nothing])
-            builder.store(end, target, align=4)
-        return context.get_dummy_value()
-
-    @intrinsic  # type: ignore[misc]
-    def tile(typing: Any, x: Any, x_stride: Any, w: Any, w_stride: Any, count: Any, y: Any, y_stride: Any,
-             scales: Any) -> Any:
-        return types.void(*[types.int64] * 8), build
-
-    return tile
-
-
-_single_1, _single_2, _single_4, _single_8 = (_tile(rows, 2, SINGLE, True) for rows in (1, 2, 4, 8))
-_HALF = HALF if supports("f16c") else SINGLE  # without instructions for it, nothing is kept in half precision
-_half_1, _half_2, _half_4, _half_8 = (_tile(rows, 2, _HALF, True) for rows in (1, 2, 4, 8))
-_byte_1, _byte_2, _byte_4, _byte_8 = (_tile(rows, 2, BYTE, True) for rows in (1, 2, 4, 8))
-_scores = _tile(1, BLOCK // VECTOR, SINGLE, False)
-_mixed_1, _mixed_2, _mixed_3 = (_tile(1, vectors, SINGLE, True) for vectors in (1, 2, 3))
-
-
-@_compiled
-def _product(what: np.ndarray, vectors: np.ndarray, x: np.ndarray, y: np.ndarray, rows: int, most: int) -> None:
-    """y (B, outputs) += x (B, inputs) @ weights, `most` rows at a time: 8 where there are registers for them, or 2."""
-    kind, inputs = what[KIND], what[INPUTS]
-    size = 4 if kind == SINGLE else 2 if kind == HALF else 1
-    width, across, down = PANEL * size, 4 * x.shape[1], 4 * y.shape[1]
-    for panel in range(what[OUTPUTS] // PANEL):
-        w = what[WEIGHTS] + panel * inputs * width
-        scales = _address(vectors) + 4 * (what[SCALE] + panel * PANEL)
-        source, target = _address(x), _address(y) + 4 * panel * PANEL
-        left = rows
-        while left > 0:
-            done = min(most, 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1)
-            if kind == SINGLE:
-                if done == 8:
-                    _single_8(source, across, w, width, inputs, target, down, scales)
-                elif done == 4:
-                    _single_4(source, across, w, width, inputs, target, down, scales)
-                elif done == 2:
-                    _single_2(source, across, w, width, inputs, target, down, scales)
-                else:
-                    _single_1(source, across, w, width, inputs, target, down, scales)
-            elif kind == HALF:
-                if done == 8:
-                    _half_8(source, across, w, width, inputs, target, down, scales)
-                elif done == 4:
-                    _half_4(source, across, w, width, inputs, target, down, scales)
-                elif done == 2:
-                    _half_2(source, across, w, width, inputs, target, down, scales)
-                else:
-                    _half_1(source, across, w, width, inputs, target, down, scales)
-            else:
-                if done == 8:
-                    _byte_8(source, across, w, width, inputs, target, down, scales)
-                elif done == 4:
-                    _byte_4(source, across, w, width, inputs, target, down, scales)
-                elif done == 2:
-                    _byte_2(source, across, w, width, inputs, target, down, scales)
-                else:
-                    _byte_1(source, across, w, width, inputs, target, down, scales)
-            left -= done
-            source += done * across
-            target += done * down
-
-
 # ---- what happens between the products, a request at a time ----
 
 
-@_compiled
+@compiled
 def _exp(x: Any) -> Any:
     """e^x of float32, to 2e-7 of it for small x; NaN stays NaN."""
     octaves = x * _PER_NAT
@@ -268,10 +77,10 @@ def _exp(x: Any) -> Any:
     whole = np.floor(octaves + _HALF_ONE)
     f = octaves - whole
     part = _ONE + f * (_P1 + f * (_P2 + f * (_P3 + f * (_P4 + f * (_P5 + f * _P6)))))
-    return part * _from_bits(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))
+    return part * from_bits(np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)))
 
 
-@_compiled
+@compiled
 def _sum(values: np.ndarray, lanes: np.ndarray) -> Any:
     """In sixteen lanes, which a compiler may take at once as they are; len(values) is a multiple of them."""
     for lane in range(VECTOR):
@@ -285,7 +94,7 @@ def _sum(values: np.ndarray, lanes: np.ndarray) -> Any:
     return total
 
 
-@_compiled
+@compiled
 def _norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, y: np.ndarray, lanes: np.ndarray) -> None:
     """Layer norm of (C,) into `y`, which may be `x`."""
     size = len(x)
@@ -304,7 +113,7 @@ def _norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, y: np.ndarray, la
         y[i] = (x[i] - middle) * scale * weight[i] + bias[i]
 
 
-@_compiled
+@compiled
 def _gelu(x: np.ndarray) -> None:
     """Of (n,), with tanh(u) as 2 / (1 + exp(-2 u)) - 1."""
     for i in range(len(x)):
@@ -312,7 +121,7 @@ def _gelu(x: np.ndarray) -> None:
         x[i] = v / (_ONE + _exp(_GELU_A * (v + _GELU_B * v * v * v)))
 
 
-@_compiled
+@compiled
 def _softmax(scores: np.ndarray, lanes: np.ndarray) -> Any:
     """Odds in place of scores (n,), n a multiple of 16 -> their sum."""
     for lane in range(VECTOR):
@@ -329,7 +138,7 @@ def _softmax(scores: np.ndarray, lanes: np.ndarray) -> Any:
     return _sum(scores, lanes)
 
 
-@_compiled
+@compiled
 def _attend(cache: int, at: int, layer: int, layers: int, heads: int, qkv: np.ndarray, y: np.ndarray,
             scores: np.ndarray, lanes: np.ndarray) -> None:
     """Queries, keys and values (3 C,) of position `at` -> (C,); the cache takes it in."""
@@ -345,27 +154,27 @@ def _attend(cache: int, at: int, layer: int, layers: int, heads: int, qkv: np.nd
         first = cache + 2 * part * (layer * heads + head)
         mine = first + at // BLOCK * step
         for d in range(size):
-            _poke(mine + 4 * (d * BLOCK + at % BLOCK), qkv[dim + head * size + d])
-            _poke(mine + part + 4 * (at % BLOCK * size + d), qkv[2 * dim + head * size + d])
-        query = _address(qkv) + 4 * head * size
+            poke(mine + 4 * (d * BLOCK + at % BLOCK), qkv[dim + head * size + d])
+            poke(mine + part + 4 * (at % BLOCK * size + d), qkv[2 * dim + head * size + d])
+        query = address(qkv) + 4 * head * size
         for block in range(used // BLOCK):
-            _scores(query, 0, first + block * step, 4 * BLOCK, size, _address(scores) + 4 * block * BLOCK, 0, 0)
+            score_block(query, 0, first + block * step, 4 * BLOCK, size, address(scores) + 4 * block * BLOCK, 0, 0)
         for i in range(at + 1, used):
             scores[i] = _LOWEST
         share = _ONE / _softmax(scores[:used], lanes)
         for d in range(head * size, (head + 1) * size):
             y[d] = _ZERO
         for block in range(used // BLOCK):
-            odds, count = _address(scores) + 4 * block * BLOCK, min(BLOCK, at + 1 - block * BLOCK)
-            values, target, left = first + block * step + part, _address(y) + 4 * head * size, size // VECTOR
+            odds, count = address(scores) + 4 * block * BLOCK, min(BLOCK, at + 1 - block * BLOCK)
+            values, target, left = first + block * step + part, address(y) + 4 * head * size, size // VECTOR
             while left > 0:
                 done = min(left, 3)
                 if done == 3:
-                    _mixed_3(odds, 0, values, 4 * size, count, target, 0, 0)
+                    mix_3(odds, 0, values, 4 * size, count, target, 0, 0)
                 elif done == 2:
-                    _mixed_2(odds, 0, values, 4 * size, count, target, 0, 0)
+                    mix_2(odds, 0, values, 4 * size, count, target, 0, 0)
                 else:
-                    _mixed_1(odds, 0, values, 4 * size, count, target, 0, 0)
+                    mix_1(odds, 0, values, 4 * size, count, target, 0, 0)
                 left -= done
                 values += 4 * VECTOR * done
                 target += 4 * VECTOR * done
@@ -373,7 +182,7 @@ def _attend(cache: int, at: int, layer: int, layers: int, heads: int, qkv: np.nd
             y[d] *= share
 
 
-@_compiled
+@compiled
 def _enter(row: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarray) -> None:
     """What a request wrote last, and where, as (C,); the window, the voice and biases are in its table."""
     code, step = tables[begins[CODES_AT] + row[CODE]], tables[begins[STEPS_AT] + row[STEP]]
@@ -389,13 +198,13 @@ def _enter(row: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarra
     pace = tables[begins[PACE_AT] :]
     for i in range(len(x)):
         paced = left * pace[0, i] + steps * pace[1, i] + each * pace[2, i] + asked * pace[3, i]
-        x[i] = code[i] + step[i] + pitch[i] + level[i] + dwell[i] + paced + _peek(where + 4 * i)
+        x[i] = code[i] + step[i] + pitch[i] + level[i] + dwell[i] + paced + peek(where + 4 * i)
 
 
 # ---- the network ----
 
 
-@_compiled
+@compiled
 def _blocks(caches: np.ndarray, at: np.ndarray, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
             vectors: np.ndarray, x: np.ndarray, near: np.ndarray, qkv: np.ndarray, wide: np.ndarray, scores: np.ndarray,
             lanes: np.ndarray) -> None:
@@ -412,26 +221,26 @@ def _blocks(caches: np.ndarray, at: np.ndarray, heads: int, most: int, products:
             _norm(x[b], vectors[n[0] : n[0] + dim], vectors[n[1] : n[1] + dim], near[b], lanes)
             for i in range(3 * dim):
                 qkv[b, i] = vectors[to_qkv[BIAS] + i]
-        _product(to_qkv, vectors, near, qkv, count, most)
+        product(to_qkv, vectors, near, qkv, count, most)
         for b in range(count):
             _attend(caches[b], at[b], layer, layers, heads, qkv[b], near[b], scores, lanes)
             for i in range(dim):
                 x[b, i] += vectors[out[BIAS] + i]
-        _product(out, vectors, near, x, count, most)
+        product(out, vectors, near, x, count, most)
         n = norms[2 * layer + 1]
         for b in range(count):
             _norm(x[b], vectors[n[0] : n[0] + dim], vectors[n[1] : n[1] + dim], near[b], lanes)
             for i in range(4 * dim):
                 wide[b, i] = vectors[first[BIAS] + i]
-        _product(first, vectors, near, wide, count, most)
+        product(first, vectors, near, wide, count, most)
         for b in range(count):
             _gelu(wide[b])
             for i in range(dim):
                 x[b, i] += vectors[second[BIAS] + i]
-        _product(second, vectors, wide, x, count, most)
+        product(second, vectors, wide, x, count, most)
 
 
-@_compiled
+@compiled
 def _read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
           vectors: np.ndarray, tables: np.ndarray, begins: np.ndarray, x: np.ndarray, near: np.ndarray,
           qkv: np.ndarray, wide: np.ndarray, scores: np.ndarray, hidden: np.ndarray, moves: np.ndarray,
@@ -454,7 +263,7 @@ def _read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: 
             hidden[which[b], i] = x[b, i]
         for i in range(PANEL):
             qkv[b, i] = vectors[head[BIAS] + i]
-    _product(head, vectors, x, qkv, count, most)
+    product(head, vectors, x, qkv, count, most)
     for b in range(count):
         for i in range(MOVES, VECTOR):
             qkv[b, i] = _LOWEST
@@ -463,12 +272,12 @@ def _read(rows: np.ndarray, which: np.ndarray, heads: int, most: int, products: 
             moves[which[b], i] = qkv[b, i] * share
 
 
-@_compiled
+@compiled
 def _move(row: np.ndarray, survival: np.ndarray, moves: np.ndarray) -> None:
     """ar_tts.reading.Reading.moved; survival (1,) float64."""
     survival[0] *= moves[0]
     row[DWELL] += 1
-    if survival[0] < _peek_double(row[THRESHOLDS] + 8 * row[TURN]) or row[DWELL] > row[DWELL_LIMIT]:
+    if survival[0] < peek_double(row[THRESHOLDS] + 8 * row[TURN]) or row[DWELL] > row[DWELL_LIMIT]:
         best = 1
         for move in range(2, MOVES):
             best = move if moves[move] > moves[best] else best
@@ -479,7 +288,7 @@ def _move(row: np.ndarray, survival: np.ndarray, moves: np.ndarray) -> None:
         row[STATE] = ENDED
 
 
-@_compiled
+@compiled
 def _write(rows: np.ndarray, which: np.ndarray, most: int, products: np.ndarray, norms: np.ndarray,
            vectors: np.ndarray, x: np.ndarray, near: np.ndarray, wide: np.ndarray, hidden: np.ndarray,
            logits: np.ndarray, codes: np.ndarray, tones: np.ndarray, lanes: np.ndarray) -> None:
@@ -492,20 +301,20 @@ def _write(rows: np.ndarray, which: np.ndarray, most: int, products: np.ndarray,
         row = rows[which[b]]
         told = row[TOLD] + 4 * row[POINTER] * dim
         for i in range(dim):
-            x[b, i] = hidden[which[b], i] + _peek(told + 4 * i)
+            x[b, i] = hidden[which[b], i] + peek(told + 4 * i)
         _norm(x[b], vectors[n[0] : n[0] + dim], vectors[n[1] : n[1] + dim], near[b], lanes)
         for i in range(first[OUTPUTS]):
             wide[b, i] = vectors[first[BIAS] + i]
         for i in range(dim):
             x[b, i] += vectors[second[BIAS] + i]
-    _product(first, vectors, near, wide, count, most)
+    product(first, vectors, near, wide, count, most)
     for b in range(count):
         for i in range(first[OUTPUTS]):
             wide[b, i] = np.float32(0.5 * wide[b, i] * (1.0 + math.erf(_ROOT_HALF * wide[b, i])))
         for i in range(heads[OUTPUTS]):
             logits[b, i] = vectors[heads[BIAS] + i]
-    _product(second, vectors, wide, x, count, most)
-    _product(heads, vectors, x, logits, count, most)
+    product(second, vectors, wide, x, count, most)
+    product(heads, vectors, x, logits, count, most)
     size, bins = codes.shape[1], tones.shape[1]
     for b in range(count):
         for i in range(size):
@@ -515,7 +324,7 @@ def _write(rows: np.ndarray, which: np.ndarray, most: int, products: np.ndarray,
             tones[2 * which[b] + 1, i] = logits[b, size + bins + i]
 
 
-@_compiled
+@compiled
 def take_in(cache: int, start: int, heads: int, most: int, products: np.ndarray, norms: np.ndarray,
             vectors: np.ndarray, x: np.ndarray, near: np.ndarray, qkv: np.ndarray, wide: np.ndarray,
             scores: np.ndarray) -> None:
@@ -528,7 +337,7 @@ def take_in(cache: int, start: int, heads: int, most: int, products: np.ndarray,
             np.empty(VECTOR, np.float32))
 
 
-@_compiled
+@compiled
 def _those_going(rows: np.ndarray, which: np.ndarray) -> np.ndarray:
     count, kept = 0, np.empty_like(which)
     for r in which:
@@ -537,7 +346,7 @@ def _those_going(rows: np.ndarray, which: np.ndarray) -> np.ndarray:
     return kept[:count]
 
 
-@_compiled
+@compiled
 def advance(rows: np.ndarray, survival: np.ndarray, which: np.ndarray, count: int, heads: int, most: int,
             inner: np.ndarray, inner_norms: np.ndarray, outer: np.ndarray, outer_norms: np.ndarray, vectors: np.ndarray,
             tables: np.ndarray, begins: np.ndarray, x: np.ndarray, near: np.ndarray, qkv: np.ndarray, wide: np.ndarray,

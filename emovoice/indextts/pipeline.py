@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ar_tts.generate import Request, Written, write
+from ar_tts.generate import Decoder, Request, Written, write
 from ar_tts.sampling import CodeSampling, LengthTarget
 from ar_tts.unified import Asked
 from emovoice.audio import Source
@@ -113,6 +113,7 @@ class IndexPipeline:
         self.gap_s = options.gap_ms / 1000
         self.glossary = load_glossary(options.glossary) if options.glossary else {}
         self.sampling = sampling_of(options, modules.t2s.config.max_mel_tokens)
+        self._decoder = Decoder(modules.t2s, options.together, options.steady)
         self._reader: EmotionReader | None = None
         self._speakers: OrderedDict[str, Speaker] = OrderedDict()
         self._lock = threading.Lock()
@@ -196,7 +197,8 @@ class IndexPipeline:
 
     @torch.inference_mode()
     def speak_batch(self, jobs: Sequence[Job]) -> list[Spoken]:
-        """Speak lines together. Codes are those that each has alone; samples are, up to rounding.
+        """Speak lines together, and their codes together with those of other threads. Codes are those that each has
+        alone, but where rounding decides between two (never with the option `steady`); samples are, up to rounding.
 
         Raises InputError or LengthError.
         """
@@ -238,8 +240,8 @@ class IndexPipeline:
             language = release.language(job.line.segment.language)
             rows = t2s.prompt(job.speaker.rows, at(vector, job.speaker.rows), tokens, language, asked)
             target = length.target(options.length_tolerance, self.sampling.max_codes) if length else None
-            requests.append(Request(rows, job.seed, target))
-        written = write(t2s, requests, self.sampling)
+            requests.append(Request(rows, job.seed, target, opening=job.speaker.rows.shape[1]))
+        written = write(self._decoder, requests, self.sampling)
         return [_usable(found, self.modules.codec.config.codebook_size) for found in written]
 
     def _frames(self, length: _Length | None, written: Written) -> int:

@@ -52,9 +52,12 @@ class ServeLimits:
 
 
 def usual_workers(model: str | None, device: str) -> int:
-    """A worker for each core, at most four, where a small model computes on a processor: a request of its own keeps a
-    core busier than a share of one. Large models use all cores for one request."""
-    return min(os.cpu_count() or 1, 4) if device == "cpu" and chosen_model(model) in SHIPPED else 1
+    """Four on a GPU, where requests of the published models share their steps. A worker for each core, at most four,
+    where a small model computes on a processor: a request of its own keeps a core busier than a share of one. Large
+    models use all cores for one request."""
+    if device != "cpu":
+        return 4
+    return min(os.cpu_count() or 1, 4) if chosen_model(model) in SHIPPED else 1
 
 
 @dataclass(frozen=True)

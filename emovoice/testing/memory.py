@@ -21,6 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from ar_tts.slots import Slots
 from ar_tts.unified import INDEXTTS_2, INDEXTTS_2_5, UnifiedVoice, unified_voice
 from diffusion.s2m import SemanticToMel, SemanticToMelConfig
 from emovoice.encoder.campplus import CampPlus, CampPlusConfig
@@ -108,11 +109,11 @@ def stages(release: str, beams: int, codes: int = 1500) -> dict[str, tuple[str, 
         return speaker, model.emotion(like(model, 1, features, 1024))
 
     def write(model: UnifiedVoice) -> object:
-        rows = like(model, 1, (32 if two else 1) + 2 + TEXT_TOKENS + 2 + 1, model.config.model_dim)
-        cache = model.gpt.new_cache(1, rows.shape[1] + codes)
-        model.hidden(rows, cache)
-        wide = cache.repeated(beams)
-        return model.hidden(rows[:, -1:].expand(beams, -1, -1), wide)
+        rows = like(model, 1, (32 if two else 1) + 2 + TEXT_TOKENS + 2, model.config.model_dim)
+        slots = Slots(model.gpt, beams, rows.shape[1] + codes)
+        slots.read(model, 0, rows)
+        last = rows[:, -1:].expand(beams, -1, -1)
+        return model.hidden(last, slots.step(beams, slots.positions, torch.zeros(beams, dtype=torch.int64)))
 
     def flow(model: SemanticToMel) -> object:
         """One evaluation; guidance makes two rows of each."""

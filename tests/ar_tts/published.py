@@ -11,14 +11,18 @@ from emovoice.testing.weights import fill
 CONDITIONER = ConditionerConfig(output_size=16, linear_units=24, attention_heads=2, num_blocks=1)
 
 
-def small(mode: str = "conformer") -> UnifiedVoice:
-    """A model of 2 layers and 40 codes; the spread of its weights makes draws differ from step to step."""
-    config = UnifiedConfig(
+def small_config(mode: str = "conformer") -> UnifiedConfig:
+    """2 layers and 40 codes."""
+    return UnifiedConfig(
         model_dim=64, layers=2, heads=2, max_mel_tokens=120, max_text_tokens=40, number_text_tokens=50,
         number_mel_codes=42, start_mel_token=40, stop_mel_token=41, condition_module=CONDITIONER,
         emo_condition_module=CONDITIONER, condition_num_latent=4, spk_cond_mode=mode,
     )  # fmt: skip
-    model = unified_voice(config).eval().requires_grad_(False)
+
+
+def small(mode: str = "conformer") -> UnifiedVoice:
+    """A small model; the spread of its weights makes draws differ from step to step."""
+    model = unified_voice(small_config(mode)).eval().requires_grad_(False)
     fill(model, "test:", 3)
     return model
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ar_tts.generate import Request, write
 from ar_tts.sampling import CodeSampling, LengthTarget
 from ar_tts.unified import Asked, UnifiedVoice, unified_voice
-from tests.ar_tts.published import noise, prompt, small
+from tests.ar_tts.published import prompt, small
 
 GREEDY = CodeSampling(sample=False, beams=1, repetition_penalty=1.0, max_codes=24)
 DRAWN = CodeSampling(beams=1, max_codes=40, temperature=1.0, repetition_penalty=1.5)
@@ -181,18 +181,6 @@ def test_beam_search_finds_what_transformers_finds(beams: int, penalty: float, l
             assert written.codes.tolist() == [code for code in found if code != stop]
             ended.append((written.stopped, len(written.codes)))
     assert len(set(ended)) > 2
-
-
-def test_rows_of_a_cache_move_all_at_once(model: UnifiedVoice) -> None:
-    cache = model.gpt.new_cache(3, 8)
-    cache.keys.copy_(noise(*cache.keys.shape)), cache.values.copy_(noise(*cache.values.shape, seed=1))
-    cache.length, before = 6, cache.keys.clone()
-    cache.copy([(0, 1, 4), (1, 0, 2)])
-    assert torch.equal(cache.keys[:, 0, :, 4:6], before[:, 1, :, 4:6])
-    assert torch.equal(cache.keys[:, 1, :, 2:6], before[:, 0, :, 2:6])
-    assert torch.equal(cache.keys[:, 0, :, :4], before[:, 0, :, :4]) and torch.equal(cache.keys[:, 2], before[:, 2])
-    cache.select([0, 2])
-    assert torch.equal(cache.keys[:, 1, :, :6], before[:, 2, :, :6]) and cache.keys.shape[1] == 2
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, DRAWN, BEAMS, replace(BEAMS, sample=False)])

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from ar_tts import decoding
 from ar_tts.decoding import Request, decode, decode_batch, torch_steps, use_bytes
-from ar_tts.kernels import network, steps
+from ar_tts.kernels import network, products
 from ar_tts.kernels.settled import COMPILE_S, Settled, compiled_before
 from ar_tts.model import TextToCodes, TextToCodesConfig
 from ar_tts.reader import ReaderConfig
@@ -134,7 +134,7 @@ def test_its_scores_are_those_of_torch(model: TextToCodes, weights: Weights, min
 @pytest.mark.slow
 def test_mini_writes_what_torch_writes(mini: TextToCodes) -> None:
     packed = Weights(mini)
-    assert {row[steps.KIND] for row in (*packed.inner, *packed.outer)} <= {steps.HALF, steps.SINGLE}
+    assert {row[products.KIND] for row in (*packed.inner, *packed.outer)} <= {products.HALF, products.SINGLE}
     for seed, length in ((0, 0), (1, 50)):
         asked = request(seed, 30, length, 192, 256, kinds=60)
         assert alone(packed, mini, asked) == list(torch_steps(mini, *arguments(asked)))  # type: ignore[arg-type]
@@ -152,11 +152,11 @@ def test_half_precision_and_few_registers_change_nothing(model: TextToCodes, mon
     asked = request(7, 60)
     packed = Weights(exact)
     written, found = scores(Stepper(packed), exact, asked)
-    monkeypatch.setattr(steps, "supports", lambda feature: False)
+    monkeypatch.setattr(products, "supports", lambda feature: False)
     plain = Weights(exact)
     again, same = scores(Stepper(plain), exact, asked)
     assert again == written and np.array_equal(found, same)
-    assert {row[steps.KIND] for row in plain.inner} == {steps.SINGLE} and plain.bytes >= packed.bytes
+    assert {row[products.KIND] for row in plain.inner} == {products.SINGLE} and plain.bytes >= packed.bytes
 
 
 # ---- the same in any company ----
