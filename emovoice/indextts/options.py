@@ -101,7 +101,8 @@ class Options:
         together: most requests, of several threads or of one batch, whose codes are written together; others wait. For
             IndexTTS-2 in half precision each takes 0.2 GB for 1500 codes.
         steady: compute the same numbers for a request whatever it is written together with, by always computing
-            `together` rows of the greatest length: slower, for those who compare runs to the bit. Single draws only.
+            `together` rows of the greatest length: slower, and 2.4 GB for 8 rows of IndexTTS-2 in half precision. For
+            those who compare runs to the bit. Single draws only.
         ask_length: tell IndexTTS-2 the wanted number of codes in a duration slot. It is a finding of users, not of
             the makers. Without it the length comes from when it may stop and from the length regulator alone.
         slot_order: which of the two slots takes the number: "A" or "B".

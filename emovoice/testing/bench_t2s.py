@@ -71,28 +71,41 @@ def measure(layers: int, dim: int, codes: int, rounds: int, threads: int | None 
             "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)}
 
 
-def _models(layers: int, dim: int) -> tuple[UnifiedVoice, UnifiedVoice, Any]:
-    """Ours in float32, ours in int8, and GPT-2 of transformers, on the same random weights."""
+def published(layers: int, dim: int) -> UnifiedVoice:
+    """The transformer of IndexTTS-2 with so many layers and channels, on random weights; its conditioners are tiny."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
 
-    from ar_tts.int8 import quantise_decoder
     from ar_tts.unified import ConditionerConfig, UnifiedConfig, unified_voice
 
     small = ConditionerConfig(output_size=8, linear_units=8, attention_heads=1, num_blocks=1)  # no part of decoding
     config = UnifiedConfig(model_dim=dim, layers=layers, heads=max(1, dim // 64), condition_module=small,
                            emo_condition_module=small)
     with torch.device("meta"):
-        plain, rounded = unified_voice(config).eval(), unified_voice(config).eval()
+        model = unified_voice(config).eval()
+    random = torch.Generator().manual_seed(0)
+    weights = {name: torch.ones(like.shape) if like.ndim == 1 and name.endswith("weight")
+               else 0.02 * torch.randn(like.shape, generator=random) for name, like in model.state_dict().items()}
+    model.load_state_dict(weights, assign=True)
+    return model
+
+
+def _models(layers: int, dim: int) -> tuple[UnifiedVoice, UnifiedVoice, Any]:
+    """Ours in float32, ours in int8, and GPT-2 of transformers, on the same random weights."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from ar_tts.int8 import quantise_decoder
+    from ar_tts.unified import unified_voice
+
+    plain = published(layers, dim)
+    weights, config = plain.state_dict(), plain.config
+    with torch.device("meta"):
+        rounded = unified_voice(config).eval()
         theirs = GPT2LMHeadModel(GPT2Config(
             vocab_size=config.number_mel_codes, n_positions=config.max_mel_tokens + config.max_text_tokens,
             n_embd=dim, n_layer=layers, n_head=config.heads, tie_word_embeddings=False, bos_token_id=None,
             eos_token_id=None)).eval()
-    random = torch.Generator().manual_seed(0)
-    weights = {name: torch.ones(like.shape) if like.ndim == 1 and name.endswith("weight")
-               else 0.02 * torch.randn(like.shape, generator=random) for name, like in plain.state_dict().items()}
-    for ours in (plain, rounded):
-        ours.load_state_dict(weights, assign=True)
+    rounded.load_state_dict(weights, assign=True)
     quantise_decoder(rounded)
     blocks = {name.replace("gpt.", "transformer.", 1): value for name, value in weights.items()
               if name.startswith("gpt.")}
