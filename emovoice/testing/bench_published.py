@@ -2,9 +2,9 @@
 
 `python -m emovoice.testing.bench_published` prints a table; `--into docs/performance.md` puts it there. Random weights
 at the published size (24 layers, 1280 channels, 8194 codes), the published sampling, requests of 100 prompt rows of
-which 32 tell the voice. A figure is the time by which a longer run takes longer, so that reading the prompt plays no part in
-it; medians over rounds, in which the ways take turns. On CUDA the same steps are timed without graphs, too. It needs
-4 GB of memory on a processor, and some minutes; `--layers 2` is a quick look.
+which 32 tell the voice. A figure is the time by which a longer run takes longer, so that reading the prompt plays no
+part in it; medians over rounds, in which the ways take turns. On CUDA the same steps are timed without graphs, too. It
+needs 4 GB of memory on a processor, and some minutes; `--layers 2` is a quick look.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import torch
 
 from ar_tts.gpt import GPT
 from emovoice.hub import shapes
-from emovoice.testing.memory import CONFIGURATIONS, Alive, markdown, modules, stages, weight_bytes
+from emovoice.testing.memory import CONFIGURATIONS, Alive, activations, markdown, modules, stages, weight_bytes
 
 
 def test_tensors_count_while_they_live() -> None:
@@ -43,6 +43,12 @@ def test_weights_are_those_of_the_published_lists(release: str, lists: tuple[str
     assert weight_bytes(parts, CONFIGURATIONS["fp32"]) == pytest.approx(4 * (numbers + s2m), rel=1e-3)
     assert weight_bytes(parts, CONFIGURATIONS["fp16"]) == pytest.approx(2 * (numbers + s2m), rel=1e-3)
     assert {part for part, _ in stages(release, 1).values()} <= set(parts)
+
+
+@pytest.mark.parametrize("stage", ["codes", "vocoder"])
+def test_stages_run_without_content(stage: str) -> None:
+    one, two = (activations("indextts-2", stage, dtype, 1) for dtype in (torch.float32, torch.float16))
+    assert one > 10**8 and two == pytest.approx(one / 2, rel=0.02)
 
 
 def test_the_table() -> None:

@@ -16,7 +16,8 @@ LARGE = 1 << 16
 def activation(x: Tensor, alpha: Tensor, beta: Tensor, up: Tensor, down: Tensor) -> Tensor:
     """See reference.py; gradients flow through the plain version only."""
     how = reference.activation
-    if not (torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad)):
+    plain = type(x) is Tensor  # not one of torch's tensors that only follow what is done
+    if plain and not (torch.is_grad_enabled() and (x.requires_grad or alpha.requires_grad)):
         if x.is_cuda:
             how = _on_cuda()
         elif x.device.type == "cpu" and x.dtype == alpha.dtype == torch.float32 and x.numel() >= LARGE:
