@@ -23,6 +23,7 @@ from ar_tts.gpt import GPT, Cache
 from ar_tts.unified import UnifiedVoice
 
 REMEMBERED = 8  # voices with an emotion
+_CAPTURES = threading.Lock()  # torch can make one graph at a time
 _WARM_UP = 2  # runs before a capture, in which libraries choose their kernels
 
 
@@ -131,59 +132,58 @@ class Openings:
             return None
         opening = prompt[:, :rows]
         with self._lock:
-            for number, (known, cache) in self._kept.items():
-                if known.shape == opening.shape and torch.equal(known, opening):
-                    self._kept.move_to_end(number)
-                    self.found += 1
-                    return cache
+            like = {number: known for number, (known, _) in self._kept.items() if known.shape == opening.shape}
+            same = torch.stack([(known == opening).all() for known in like.values()]).tolist() if like else []
+            for number in (number for number, equal in zip(like, same, strict=True) if equal):
+                self._kept.move_to_end(number)
+                self.found += 1
+                return self._kept[number][1]
             cache = model.gpt.new_cache(1, rows)
             model.hidden(opening, cache)
-            self._count += 1
-            self._kept[self._count] = opening.clone(), cache
+            if bool(opening.isfinite().all()):
+                self._count += 1
+                self._kept[self._count] = opening.clone(), cache
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
             return cache
 
 
 class Replay:
-    """Runs a function of whole numbers that reads and writes static tensors; on CUDA as one graph for each arguments.
+    """Runs functions of whole numbers that read and write static tensors; on CUDA as one graph for each set of numbers.
 
-    Args:
-        function: must neither wait for the device nor make a shape of data; what it returns keeps its place in memory.
-        harmlessly: a context in which runs change nothing that counts, to warm up in.
+    A function must neither wait for the device nor make a shape of data, and it must be the same one every time. It is
+    given with each call and not kept: whoever owns both it and this would be kept alive by it.
     """
 
-    def __init__(self, function: Callable[..., Any], device: torch.device,
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool, self._aside = cast(Any, None), cast(Any, None)  # memory of all graphs, and a stream to capture in
+        self._graphs: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, function: Callable[..., None], numbers: tuple[int, ...],
                  harmlessly: Callable[[], AbstractContextManager[Any]]) -> None:
-        self._function, self._harmlessly, self._on_cuda = function, harmlessly, device.type == "cuda"
-        self._device, self._pool = device, cast(Any, None)  # shared by all graphs
-        self._graphs: dict[tuple[int, ...], tuple[Any, Any]] = {}
-
-    def __call__(self, *numbers: int) -> Any:
-        """What the function returns."""
-        if not self._on_cuda:
-            return self._function(*numbers)
+        """harmlessly: a context in which runs change nothing that counts, to warm up in."""
+        if self._device.type != "cuda":
+            function(*numbers)
+            return
         if numbers not in self._graphs:
-            self._graphs[numbers] = self._captured(numbers)
-        graph, out = self._graphs[numbers]
-        graph.replay()
-        return out
+            self._graphs[numbers] = self._captured(function, numbers, harmlessly)
+        self._graphs[numbers].replay()
 
-    def forget(self) -> None:
-        """The tensors have moved."""
-        self._graphs.clear()
-
-    def _captured(self, numbers: tuple[int, ...]) -> tuple[Any, Any]:
-        with torch.cuda.device(self._device), self._harmlessly():
-            aside = torch.cuda.Stream()
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
-                for _ in range(_WARM_UP):
-                    self._function(*numbers)
-            torch.cuda.current_stream().wait_stream(aside)
+    def _captured(self, function: Callable[..., None], numbers: tuple[int, ...],
+                  harmlessly: Callable[[], AbstractContextManager[Any]]) -> Any:
+        with _CAPTURES, torch.cuda.device(self._device), harmlessly():
+            own = torch.cuda.current_stream()
+            self._aside = self._aside or torch.cuda.Stream()
             self._pool = self._pool or torch.cuda.graph_pool_handle()
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may use the device meanwhile: only what this one does counts.
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-                out = self._function(*numbers)
-            return graph, out
+            self._aside.wait_stream(own)
+            with torch.cuda.stream(own):  # which is returned to if the capture fails
+                with torch.cuda.stream(self._aside):
+                    for _ in range(_WARM_UP):
+                        function(*numbers)
+                own.wait_stream(self._aside)
+                graph = torch.cuda.CUDAGraph()
+                # Other threads may use the device meanwhile: only what this one does counts.
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._aside, capture_error_mode="thread_local"):
+                    function(*numbers)
+            return graph

@@ -73,7 +73,7 @@ class Decoder:
         self.device = model.mel_pos_embedding.emb.weight.device
         kind = "cuda" if self.device.type == "cuda" else "cpu"
         self._look, self._bucket = _LOOK[kind], _BUCKET[kind]
-        self._lock = threading.Lock()
+        self._lock, self._next = threading.Lock(), threading.Lock()
         self._waiting: deque[_Job] = deque()
         self._jobs: list[_Job] = []  # job i has row i
         self._room: _Room | None = None
@@ -86,13 +86,13 @@ class Decoder:
         """
         check(self.model, requests, sampling)
         jobs = [_Job(request, sampling) for request in requests]
-        with self._lock:
-            self._waiting.extend(jobs)
+        self._waiting.extend(jobs)
         try:
             return [self._finished(job) for job in jobs]
         finally:
-            with self._lock:
-                self._leave([job for job in jobs if not job.over])
+            if not all(job.over for job in jobs):
+                with self._in_turn():
+                    self._leave([job for job in jobs if not job.over])
 
     @property
     def requests(self) -> int:
@@ -101,7 +101,7 @@ class Decoder:
 
     def _finished(self, job: _Job) -> Written:
         while not job.over:
-            with self._lock:
+            with self._in_turn():
                 if not job.over:
                     self._advance()
         if job.error is not None:
@@ -109,30 +109,49 @@ class Decoder:
         assert job.written is not None
         return job.written
 
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """The lock; who has just had it comes after who waits."""
+        with self._next:
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     # ---- with the lock ----
 
     def _advance(self) -> None:
         """Let in who waits, make some steps, let go who is done."""
         while self._waiting and len(self._jobs) < self.most_rows:
-            job = self._waiting.popleft()
-            try:
-                self._join(job)
-            except Exception as error:  # it is told to whoever asked for this one
-                job.error = error
+            self._let_in(self._waiting.popleft())
         if not self._jobs:
             return
         room = self._room
         assert room is not None
-        rows, seen = len(self._jobs), self._in_use() + self._look
+        for job in self._jobs:
+            job.steps += self._look  # before they are made: who is interrupted in between leaves with enough
+        rows, seen = len(self._jobs), self._whole(self._in_use())
         if self.steady:
             rows, seen = room.slots.rows, room.slots.positions
         elif self.device.type == "cuda":
             rows = 1 << (rows - 1).bit_length()
         for _ in range(self._look):
-            room.step(min(rows, room.slots.rows), min(self._whole(seen), room.slots.positions))
-        for job in self._jobs:
-            job.steps += self._look
+            room.step(min(rows, room.slots.rows), min(seen, room.slots.positions))
         self._settle(room)
+
+    def _let_in(self, job: _Job) -> None:
+        """It joins, or learns why it cannot."""
+        try:
+            self._join(job)
+        except BaseException as error:
+            row = len(self._jobs)
+            if self._room is not None and row < self._room.slots.rows:
+                self._room.slots.clear(row)  # of what was read so far
+            if not isinstance(error, Exception):  # an interruption is meant for this thread, not for the job's
+                self._waiting.appendleft(job)
+                raise
+            job.error = error
 
     def _whole(self, positions: int) -> int:
         """In whole buckets."""
@@ -155,7 +174,10 @@ class Decoder:
         if self._room is None:
             self._room = _Room(self.model, rows, positions, codes)
         elif self._room.less_than(rows, positions, codes):
-            self._room = self._room.larger(min(max(rows, 2 * row), self.most_rows), positions, codes, self._in_use())
+            wider = min(2 * row, self.most_rows) if self._room.slots.rows < rows else 0
+            self._room = self._room.larger(max(rows, wider), positions, codes, self._in_use())
+        if self.device.type == "cuda":  # rows without a request are fed as well
+            self._room.slots.clear(row)
         opening = self.openings.of(self.model, job.request.prompt, job.request.opening)
         self._room.slots.read(self.model, row, job.request.prompt, opening)
         self._room.take(row, _state(self.model, job), job.sampling)
@@ -166,7 +188,10 @@ class Decoder:
         for row, told in reversed([*enumerate(room.state.whole[: len(self._jobs)].tolist())]):
             if told[DONE]:
                 job = self._jobs[row]
-                job.written = self._written(job, told, row, room)
+                try:
+                    job.written = self._written(job, told, row, room)
+                except Exception as error:  # it is told to whoever asked for this one
+                    job.error = error
                 self._leave([job])
 
     def _written(self, job: _Job, told: list[int], row: int, room: _Room) -> Written:
@@ -225,7 +250,7 @@ class _Room:
         self.codes = torch.zeros(rows, codes, dtype=torch.int64, device=device)
         self.hidden = self.slots.cache.keys.new_zeros(rows, codes, config.model_dim)
         self._firsts: dict[int, State] = {}
-        self.step = Replay(self._step, device, self._harmlessly)
+        self._replay = Replay(device)
 
     def less_than(self, rows: int, positions: int, codes: int) -> bool:
         """Whether something does not fit."""
@@ -256,6 +281,10 @@ class _Room:
                 part[target] = part[source]
         self.state.whole[source, DONE] = 1
 
+    def step(self, rows: int, seen: int) -> None:
+        """One code of each of the first rows, which see at most so many positions."""
+        self._replay(self._step, (rows, seen), self._harmlessly)
+
     def _step(self, rows: int, seen: int) -> None:
         """One code of each of the first rows: the network reads what they wrote last, the next one is drawn."""
         if rows not in self._firsts:
@@ -275,5 +304,7 @@ class _Room:
         """Rows that are done draw nothing; what the network leaves of them is overwritten by their next step."""
         done = self.state.whole[:, DONE].clone()
         self.state.whole[:, DONE] = 1
-        yield
-        self.state.whole[:, DONE] = done
+        try:
+            yield
+        finally:
+            self.state.whole[:, DONE] = done

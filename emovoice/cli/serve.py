@@ -51,7 +51,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--port", type=int, default=port, metavar="N", help=f"0 takes a free one (default: {port})")
     output.add_model_options(parser)
     parser.add_argument("--workers", type=int, metavar="N",
-                        help="threads that compute (default: a core each, at most 4; 1 for large models; 4 on a GPU)")
+                        help="threads that compute (default: a core each, at most 4; large models: 1, or 4 on CUDA)")
     parser.add_argument("--voices", metavar="DIR", help="where uploaded voices are kept")
     parser.add_argument("--no-watermark", action="store_true", help="no inaudible mark; the metadata stays")
     parser.add_argument("--limit", action="append", default=[], metavar="NAME=N", help="see docs/server.md; repeatable")

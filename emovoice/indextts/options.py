@@ -99,9 +99,9 @@ class Options:
         positions: "trained" or "upstream" (one off from training from the second code on).
         penalise_prefix, allow_start: two more slips of the published loop; see `ar_tts.sampling.CodeSampling`.
         together: most requests, of several threads or of one batch, whose codes are written together; others wait. For
-            IndexTTS-2 in half precision each takes 0.2 GB for 1500 codes.
+            IndexTTS-2 in half precision each takes 0.2 GB for 1500 codes; on CUDA that memory is kept.
         steady: compute the same numbers for a request whatever it is written together with, by always computing
-            `together` rows of the greatest length: slower, and 2.4 GB for 8 rows of IndexTTS-2 in half precision. For
+            `together` rows of the greatest length: slower, and 2.5 GB for 8 rows of IndexTTS-2 in half precision. For
             those who compare runs to the bit. Single draws only.
         ask_length: tell IndexTTS-2 the wanted number of codes in a duration slot. It is a finding of users, not of
             the makers. Without it the length comes from when it may stop and from the length regulator alone.

@@ -3,7 +3,7 @@
     text -> segments of tokens -> codes (with latents) -> features -> mel, continued from the prompt -> wave
 
 What the two models differ in is in `loading.RELEASES`. A seed decides a segment's codes and mel, alone and in a batch;
-nothing is kept between requests but the prompts of the last voices.
+nothing is kept between requests but what was made of the last voices, and on CUDA the room for codes and its graphs.
 
 A length is met in three steps. The text-to-codes model of IndexTTS-2 is asked for a number of codes in a duration slot;
 the closer it gets, the likelier it stops, and the number ends up within a tolerance; the length regulator makes the

@@ -52,12 +52,13 @@ class ServeLimits:
 
 
 def usual_workers(model: str | None, device: str) -> int:
-    """Four on a GPU, where requests of the published models share their steps. A worker for each core, at most four,
-    where a small model computes on a processor: a request of its own keeps a core busier than a share of one. Large
-    models use all cores for one request."""
-    if device != "cpu":
-        return 4
-    return min(os.cpu_count() or 1, 4) if chosen_model(model) in SHIPPED else 1
+    """A worker for each core, at most four, where a small model computes on a processor: a request of its own keeps a
+    core busier than a share of one. Four where a published model computes on CUDA: they share its steps. Otherwise one
+    request gets all there is."""
+    shipped = chosen_model(model) in SHIPPED
+    if device == "cpu" and shipped:
+        return min(os.cpu_count() or 1, 4)
+    return 4 if device.startswith("cuda") and not shipped else 1
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ar_tts.unified import (
     UnifiedVoice,
     unified_voice,
 )
-from tests.ar_tts.published import noise, prompt, small
+from tests.ar_tts.published import noise, small
 
 VECTORS = Path(__file__).resolve().parent.parent / "parity"
 Shapes = dict[str, Counter[tuple[int, ...]]]
@@ -171,13 +171,3 @@ def test_latents_are_those_of_the_teacher_forced_pass(mode: str) -> None:
     before = torch.cat([model.prefix(speaker, emotion), model.text_rows(text, language)], 1)
     assert torch.allclose(model.latents(before, codes), whole.latents, atol=1e-5)
     assert torch.allclose(model.mel_head(whole.latents), whole.codes[:, :-1], atol=1e-5)
-
-
-def test_padding_on_the_left_changes_nothing(v2: UnifiedVoice) -> None:
-    rows = prompt(v2, 6)
-    cache = v2.gpt.new_cache(1, 40)
-    cache.keep = torch.arange(40)[None] >= 5
-    padded = v2.hidden(torch.nn.functional.pad(rows, (0, 0, 5, 0)), cache)
-    assert torch.allclose(padded[:, 5:], v2.hidden(rows), atol=1e-5)
-    step = v2.code_rows(torch.tensor([[7]]), 0)
-    assert torch.allclose(v2.hidden(step, cache)[:, 0], v2.hidden(torch.cat([rows, step], 1))[:, -1], atol=1e-5)

@@ -40,6 +40,7 @@ def test_small_models_get_a_worker_a_core(monkeypatch: pytest.MonkeyPatch) -> No
     assert serve.settings_of(parsed("--model", "debug")).limits.workers == 3
     assert serve.settings_of(parsed("--model", "indextts-2")).limits.workers == 1
     assert serve.settings_of(parsed("--device", "cuda")).limits.workers == 1
+    assert serve.settings_of(parsed("--model", "indextts-2", "--device", "cuda:1")).limits.workers == 4
 
 
 @pytest.mark.parametrize(
