@@ -101,7 +101,7 @@ def make(job: Job, clips: Sequence[Placed]) -> Master:
         _mark(raw, clips, marker)
         before = measured(_blocks(raw), job.channels)
         gain_db = _gain_db(job, raw, before, speech)
-        master = _encoded(job, raw, gain_db, before, speech, duck_db)
+        master, gain_db = _encoded(job, raw, gain_db, before, speech, duck_db)
     master = replace(master, mark=provenance.carried(job.output, marker.has_marked))
     if job.options.stems:
         _write_stems(job, clips, duck_db, gain_db)
@@ -185,20 +185,27 @@ def _gain_db(job: Job, raw: np.ndarray, before: Meter, speech: Meter) -> float:
     return gain_db
 
 
-def _encoded(job: Job, raw: np.ndarray, gain_db: float, before: Meter, speech: Meter, duck_db: float) -> Master:
-    """Write the programme and measure it as decoded; what a codec adds to the peaks is taken off in another round."""
+def _encoded(job: Job, raw: np.ndarray, gain_db: float, before: Meter, speech: Meter, duck_db: float,
+             ) -> tuple[Master, float]:
+    """Write the programme and measure it as decoded -> what was measured, and the gain.
+
+    What a codec adds to the peaks is taken off in another round, and so is what it does to loudness: where a quiet bed
+    lies near the gate of the meter, the least change decides whether its seconds count, which can be 2 LU.
+    """
     ceiling = job.target.peak_dbtp
     for _ in range(_ROUNDS):
         _write(job, limited(raw, _factor(gain_db), ceiling, mix.BLOCK))
         after = measured(media.sound(job.output, job.channels, track=_dub_track(job)), job.channels)
-        over_db = after.peak_dbtp - job.target.peak_dbtp
-        if over_db <= 0:
+        over_db, short_db = after.peak_dbtp - job.target.peak_dbtp, job.target.lufs - after.lufs
+        fixed = job.target.of == "dialogue" or not math.isfinite(short_db) or abs(short_db) <= TOLERANCE_LU / 2
+        if over_db <= 0 and fixed:
             break
-        ceiling -= over_db + 0.05
+        ceiling -= over_db + 0.05 if over_db > 0 else 0.0
+        gain_db += 0.0 if fixed else short_db
     limited_db = max(0.0, before.peak_dbtp + gain_db - ceiling) if math.isfinite(before.peak_dbtp) else 0.0
     master = Master(round(gain_db, 2), round(duck_db, 2), round(limited_db, 2), round(after.lufs, 2),
                     round(speech.lufs + gain_db, 2), round(after.peak_dbtp, 2), after.samples)
-    return Master(**{**vars(master), "remarks": tuple(_verdict(job, master, before, gain_db))})
+    return replace(master, remarks=tuple(_verdict(job, master, before, gain_db))), gain_db
 
 
 def _write(job: Job, blocks: Iterator[np.ndarray]) -> None:

@@ -101,7 +101,7 @@ def table(found: dict[str, Any]) -> str:
                   f" {ways['compiled, 8']['cpu'] / slow:.1f} times as much.", "",
               f"One request reads {found['bytes']['compiled'] / 1e6:.1f} MB of weights a step,"
               f" {reads['compiled']:.1f} GB a second, in 8 bits {found['bytes']['8 bits'] / 1e6:.1f} MB,"
-              f" {reads['8 bits']:.1f} GB a second; summing 256 MB, a thread reads {most:.1f} GB a second.", "",
+              f" {reads['8 bits']:.1f} GB a second; looking through 256 MB, a thread reads {most:.1f} GB a second.", "",
               f"Compiled and torch write the same codes for {found['same']} of {_TEXTS} held-out texts. With weights of"
               f" 8 bits, told the same codes so far, {found['agree']:.1%} of the next codes are the same,"
               f" {found['agree_pitch']:.1%} of the likeliest pitches; left to themselves the texts get"

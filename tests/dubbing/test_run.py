@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -176,6 +177,23 @@ def test_what_was_not_spoken_is_a_fault(tmp_path: Path) -> None:
     kinds = {remark.cue: remark.kind for remark in found.remarks if remark.fault}
     assert kinds == {"2": "not-spoken", "3": "not-spoken"} and not found.passed
     assert soundfile.info(tmp_path / "out.wav").frames == round(2.9 * RATE), "and the length is exact all the same"
+
+
+def test_loudness_that_a_codec_takes_away_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does that moves a bed across the gate of the meter."""
+    write, written = media.write_sound, []
+
+    def quieter(path: Path, blocks: Iterable[np.ndarray], *rest: object) -> None:
+        written.append(path)
+        write(path, (0.8 * block for block in blocks), *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(media, "write_sound", quieter)
+    timeline = Timeline((Cue(1, 0, 1900, "Hello, and good evening."), Cue(2, 2000, 3900, "There you are at last.")))
+    found = emovoice.dub(timeline, tmp_path / "out.wav", model="debug", workers=1, judge="none", stems=True)
+    lufs, _ = ebur128(soundfile.read(tmp_path / "out.wav", always_2d=True)[0].astype(np.float32))
+    assert lufs == pytest.approx(-23.0, abs=0.5) and found.report["lufs"] == pytest.approx(lufs, abs=0.2)
+    assert len([path for path in written if path == tmp_path / "out.wav"]) == 2
+    assert not [remark for remark in found.remarks if remark.kind == "loudness"]
 
 
 def test_carry_over_proposes_what_it_hears(tmp_path: Path) -> None:
