@@ -248,7 +248,7 @@ def table(found: dict[str, Any]) -> str:
     lines += ["", f"Seconds of the processor for a second of speech, stage by stage: {split}.", "",
               f"Codes: {codes:.0f} a second; `transformers` with a GPT-2 of the same size (no pointer, no pitch, no"
               f" level): {theirs:.0f}. A code reads {reads} {memory['memory_gb_per_s']} GB that one thread gets from"
-              " memory: they stay in the caches.", "",
+              " memory.", "",
               f"Model loaded and first sentence spoken: {found['ready_s']} s. Peak memory: {found['peak_gb']} GB."]
     lines += ["", f"The same text of about {_BESIDE_S:g} s by engines that are installed here, in turns, each with as"
                   " many threads:", "",
