@@ -150,8 +150,8 @@ def memory_speed() -> float:
 
 
 def read_share(engine: Engine, codes_per_s: float) -> dict[str, float]:
-    """Gigabytes of weights that writing codes reads in a second, and their share of what the memory gives; beyond 1
-    where they stay in the caches."""
+    """Gigabytes of weights that writing codes reads in a second, and their share of what the memory gives; more than
+    that where they stay in the caches."""
     from ar_tts.stepping import Weights
 
     weights = Weights(engine.pipeline.bundle.t2s).bytes
