@@ -186,7 +186,8 @@ def _prompt(model: UnifiedVoice) -> torch.Tensor:
 
 
 def _read(model: UnifiedVoice, batch: int, precision: str, codes: int) -> int:
-    """Bytes of weights, keys and values that a step reads, on average."""
+    """Bytes of weights, and of keys and values of positions in use, that a step reads on average; it reads whole buckets
+    of the latter."""
     config = model.config
     weights = 12 * config.layers * config.model_dim**2 + config.model_dim * config.number_mel_codes
     positions = batch * (PROMPT_ROWS + 2 * codes) * 2 * config.layers * config.model_dim

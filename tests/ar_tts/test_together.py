@@ -134,6 +134,14 @@ def test_openings_are_told_apart_and_the_oldest_is_forgotten(model: UnifiedVoice
     assert openings.of(model, rows[0], 0) is None
 
 
+def test_what_is_not_finite_pushes_no_opening_out(model: UnifiedVoice) -> None:
+    openings, good = Openings(2), noise(1, 6, 64)
+    kept = openings.of(model, good, 4)
+    for _ in range(3):
+        assert openings.of(model, torch.full_like(good, float("nan")), 4) is not None
+    assert openings.of(model, good, 4) is kept
+
+
 # ---- what goes wrong ----
 
 
