@@ -186,8 +186,7 @@ def _prompt(model: UnifiedVoice) -> torch.Tensor:
 
 
 def _read(model: UnifiedVoice, batch: int, precision: str, codes: int) -> int:
-    """Bytes of weights, and of keys and values of positions in use, that a step reads on average; it reads whole buckets
-    of the latter."""
+    """Bytes that a step reads of weights, and on average of keys and values in use: it takes the latter in buckets."""
     config = model.config
     weights = 12 * config.layers * config.model_dim**2 + config.model_dim * config.number_mel_codes
     positions = batch * (PROMPT_ROWS + 2 * codes) * 2 * config.layers * config.model_dim
